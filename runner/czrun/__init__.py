@@ -1,0 +1,1 @@
+"""czrun: containerized model evaluation for cell biology."""
