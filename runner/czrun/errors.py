@@ -49,6 +49,12 @@ class EngineError(CzrunError):
     exit_code = 5
 
 
+class StorageError(CzrunError):
+    """A folder that can't be written, or a disk that is full."""
+
+    exit_code = 5
+
+
 class ModelError(CzrunError):
     """The model itself failed: an error, a time-out, out of memory."""
 

@@ -1,0 +1,110 @@
+"""Cells on their way through czrun: streamed in row blocks, whatever file or service they come from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from czrun.contract.job import GeneIds, XKind
+
+Texts = npt.NDArray[np.object_]
+"""An array of str, with None where a value is missing."""
+
+_ENSEMBL = re.compile(r"^ENS[A-Z]*G\d{6,}(\.\d+)?$")
+
+
+@dataclass(frozen=True)
+class Genes:
+    """The columns of X.
+
+    Attributes
+    ----------
+    ids
+        The var index, shape (n_vars,).
+    columns
+        ``gene_symbol`` and ``ensembl_id`` where the source has them, each of shape (n_vars,).
+    """
+
+    ids: Texts
+    columns: dict[str, Texts]
+
+    @property
+    def kind(self) -> GeneIds:
+        """What the ids are: Ensembl when nine in ten look so, else symbols."""
+        ensembl = sum(bool(_ENSEMBL.match(gene)) for gene in self.ids)
+        return "ensembl" if ensembl >= 0.9 * len(self.ids) else "symbol"
+
+
+@dataclass(frozen=True)
+class RowBlock:
+    """Consecutive rows of X in CSR form.
+
+    Attributes
+    ----------
+    start
+        Number of the first row.
+    data
+        Stored values, float32, shape (nnz,).
+    indices
+        Their columns, int32, ascending within a row, shape (nnz,).
+    indptr
+        Where each row begins in `data`, int64, shape (rows + 1,), starting at 0.
+    """
+
+    start: int
+    data: npt.NDArray[np.float32]
+    indices: npt.NDArray[np.int32]
+    indptr: npt.NDArray[np.int64]
+
+
+class CellSource(Protocol):
+    """A matrix of cells by genes with annotations, read in pieces. All methods raise DatasetError."""
+
+    @property
+    def n_obs(self) -> int:
+        """Cells."""
+        ...
+
+    @property
+    def n_vars(self) -> int:
+        """Genes."""
+        ...
+
+    @property
+    def x(self) -> XKind:
+        """What the numbers in X are."""
+        ...
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the obs columns, in the source's own words."""
+        ...
+
+    def column(self, key: str) -> Texts:
+        """One obs column as text, shape (n_obs,)."""
+        ...
+
+    def obs_names(self) -> Texts:
+        """The source's own cell ids, shape (n_obs,)."""
+        ...
+
+    def genes(self) -> Genes:
+        """The columns of X."""
+        ...
+
+    def row_nnz(self) -> npt.NDArray[np.int64]:
+        """Stored values of each row, shape (n_obs,)."""
+        ...
+
+    def blocks(self) -> Iterator[RowBlock]:
+        """All rows in order, in blocks of bounded size."""
+        ...
+
+    def close(self) -> None:
+        """Release the file."""
+        ...

@@ -1,0 +1,64 @@
+"""The bundled sample: 700 real cells that need no download and no anndata."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from czrun.cells import Genes, RowBlock, Texts
+from czrun.contract.job import XKind
+from czrun.datasets.spec import DatasetSpec
+from czrun.errors import DatasetError
+
+PBMC68K = DatasetSpec(
+    name="pbmc68k_reduced",
+    path=Path(__file__).parent / "bundled" / "pbmc68k_reduced.npz",
+    x=XKind.LOG1P,
+    obs={"label": "bulk_labels"},
+    organism="homo_sapiens",
+    title="700 PBMCs × 765 genes (Zheng 2017), bundled",
+    source="doi:10.1038/ncomms14049",
+    license="CC-BY-4.0",
+)
+
+
+class SampleCells:
+    """The bundled sample as a cell source. Importing anndata would take longer than reading it."""
+
+    def __init__(self, path: Path) -> None:
+        with np.load(path, allow_pickle=False) as arrays:
+            self._arrays = {name: arrays[name] for name in arrays.files}
+        self.x = XKind.LOG1P
+        self.n_obs = len(self._arrays["obs_names"])
+        self.n_vars = len(self._arrays["genes"])
+        self.columns = tuple(name.removeprefix("obs_") for name in self._arrays if name.startswith("obs_"))
+        self.columns = tuple(name for name in self.columns if name != "names")
+
+    def column(self, key: str) -> Texts:
+        """One obs column, shape (n_obs,)."""
+        if key not in self.columns:
+            raise DatasetError(f"The sample has no obs column {key!r}.", f"It has: {', '.join(self.columns)}.")
+        return self._arrays[f"obs_{key}"].astype(object)
+
+    def obs_names(self) -> Texts:
+        """The barcodes, shape (n_obs,)."""
+        return self._arrays["obs_names"].astype(object)
+
+    def genes(self) -> Genes:
+        """Gene symbols, shape (n_vars,)."""
+        return Genes(self._arrays["genes"].astype(object), {})
+
+    def row_nnz(self) -> npt.NDArray[np.int64]:
+        """Stored values of each row, shape (n_obs,)."""
+        return np.diff(self._arrays["indptr"]).astype(np.int64)
+
+    def blocks(self) -> Iterator[RowBlock]:
+        """All rows at once: they are few."""
+        arrays = self._arrays
+        yield RowBlock(0, arrays["data"], arrays["indices"].astype(np.int32), arrays["indptr"].astype(np.int64))
+
+    def close(self) -> None:
+        """Do nothing: the arrays are in memory."""

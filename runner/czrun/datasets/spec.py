@@ -1,0 +1,73 @@
+"""What a data set is: where its file lies and what its columns mean. A small YAML, or flags, say so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, ValidationError
+
+from czrun.contract.base import ContractModel
+from czrun.contract.image import describe
+from czrun.contract.job import XKind
+from czrun.errors import DatasetError, listing
+
+ObsName = Literal[
+    "label", "donor", "batch", "tissue", "assay", "organism", "time", "perturbation", "is_control"
+]
+
+CELLXGENE_KEYS: dict[ObsName, str] = {
+    "label": "cell_type",
+    "donor": "donor_id",
+    "batch": "batch",
+    "tissue": "tissue",
+    "assay": "assay",
+    "organism": "organism",
+}
+"""Where columns are looked for when nobody says: the names of the CELLxGENE schema."""
+
+Key = Annotated[str, StringConstraints(min_length=1, max_length=300)]
+
+
+class DatasetSpec(ContractModel):
+    """A data set, as its YAML says it. Flags of the command line change single fields."""
+
+    schema_version: Literal[1] = 1
+    name: str = Field(default="", description="A short name; the file's own by default.")
+    path: Path = Field(description="The .h5ad file; relative to the YAML that names it.")
+    layer: str = Field(default="X", description="X, raw, or the name of a layer.")
+    x: XKind | None = Field(default=None, description="What the numbers are; looked at when not given.")
+    obs: dict[ObsName, Key] = Field(
+        default_factory=dict, description="Contract name of an obs column: the file's own name for it."
+    )
+    split_key: Key | None = Field(default=None, description="obs column that says train or test.")
+    organism: str | None = Field(default=None, description="Organism of all cells, where no column says it.")
+    drop_unlabelled: bool = Field(default=False, description="Leave out cells without a label.")
+    title: str = ""
+    source: str = Field(default="", description="Where the data come from: DOI, accession, URL.")
+    license: str = ""
+
+    def key_for(self, name: ObsName) -> str | None:
+        """Return the file's own name for a contract column: as said, else as CELLxGENE would have it."""
+        return self.obs.get(name) or CELLXGENE_KEYS.get(name)
+
+
+def read_spec(path: Path) -> DatasetSpec:
+    """Read a data set's YAML; raises DatasetError with every problem in it."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DatasetError(f"{path} can't be read as YAML: {error}.", "See docs/guides/datasets.md.") from error
+    if not isinstance(content, dict):
+        raise DatasetError(f"{path} holds no mapping.", "It starts like `path: pbmc.h5ad`.")
+    try:
+        spec = DatasetSpec.model_validate(content)
+    except ValidationError as error:
+        raise DatasetError(
+            f"{path} doesn't describe a data set:\n{listing(describe(error))}",
+            "`czrun schema dataset` prints what it may hold.",
+        ) from error
+    where = spec.path.expanduser()
+    return spec.model_copy(update={"path": path.parent / where, "name": spec.name or path.stem})

@@ -1,0 +1,377 @@
+"""AnnData files: reading a user's, writing a model's. The only importer of anndata.
+
+Reading goes through anndata, which knows every spelling that the format has had. Writing doesn't: a model's
+file is made afresh from an allow-list, in the published on-disk layout, with X filled in row by row in
+an order of our own, so that memory stays flat and no byte of the source comes along.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from czrun.cells import Genes, RowBlock, Texts
+from czrun.errors import DatasetError
+
+_BLOCK_VALUES = 1 << 21
+"""Stored values in one block: 16 MB of float32 and int32, whatever the number of cells."""
+
+_SYMBOL_COLUMNS = ("gene_symbol", "gene_symbols", "feature_name", "symbol", "gene_name")
+_ENSEMBL_COLUMNS = ("ensembl_id", "gene_ids", "gene_id", "feature_id", "ensembl")
+
+
+class H5adReader:
+    """One matrix of an .h5ad file with its annotations.
+
+    Parameters
+    ----------
+    path
+        The file.
+    layer
+        ``"X"``, ``"raw"``, or a layer's name.
+
+    Raises
+    ------
+    DatasetError
+        When the file can't be read, isn't AnnData, or has no such layer.
+    """
+
+    def __init__(self, path: Path, layer: str = "X") -> None:
+        self.path = path
+        self._file = _open(path)
+        try:
+            self._matrix, self._obs, self._var = self._select(layer)
+            self.n_obs, self.n_vars = (int(size) for size in self._shape())
+            self._names = _index(self._obs)
+            if len(self._names) != self.n_obs:
+                raise DatasetError(
+                    f"{path}: {layer} has {self.n_obs} rows, obs has {len(self._names)}.", "Write the file again."
+                )
+        except BaseException:
+            self._file.close()
+            raise
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the obs columns."""
+        return _columns(self._obs)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names that `layer` may take in this file."""
+        return _layer_names(self._file)
+
+    def column(self, key: str) -> Texts:
+        """One obs column as text, None where it is missing, shape (n_obs,)."""
+        return _texts(_read_column(self._obs, key))
+
+    def obs_names(self) -> Texts:
+        """The obs index, shape (n_obs,)."""
+        return self._names
+
+    def genes(self) -> Genes:
+        """The var index, with gene symbols and Ensembl ids where a column holds them."""
+        found = {}
+        present = _columns(self._var)
+        for name, spellings in (("gene_symbol", _SYMBOL_COLUMNS), ("ensembl_id", _ENSEMBL_COLUMNS)):
+            for spelling in spellings:
+                if spelling in present and name not in found:
+                    found[name] = _texts(_read_column(self._var, spelling))
+        return Genes(_index(self._var), found)
+
+    def row_nnz(self) -> npt.NDArray[np.int64]:
+        """Stored values of each row, shape (n_obs,); a dense matrix is read once for it."""
+        if self._is_csr():
+            return np.diff(self._matrix["indptr"][:]).astype(np.int64)
+        return np.concatenate([np.diff(block.indptr) for block in self.blocks()])
+
+    def blocks(self) -> Iterator[RowBlock]:
+        """All rows in order, about two million stored values at a time."""
+        if isinstance(self._matrix, h5py.Dataset):
+            yield from self._dense_blocks()
+            return
+        from anndata.io import sparse_dataset  # noqa: TID251 - this module is anndata's one home
+
+        matrix = sparse_dataset(self._matrix)
+        if matrix.format != "csr":
+            # Rows of a CSC matrix lie scattered over the whole file: it is turned round in memory.
+            matrix = matrix.to_memory().tocsr()
+            nnz = np.diff(matrix.indptr)
+        else:
+            nnz = self.row_nnz()
+        for start, stop in _block_bounds(nnz):
+            yield _canonical(matrix[start:stop], start, self.path)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _dense_blocks(self) -> Iterator[RowBlock]:
+        rows = max(1, _BLOCK_VALUES // max(1, self.n_vars))
+        for start in range(0, self.n_obs, rows):
+            dense = self._matrix[start : start + rows]
+            row, column = np.nonzero(dense)
+            indptr = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=len(dense)))]).astype(np.int64)
+            yield RowBlock(start, dense[row, column].astype(np.float32), column.astype(np.int32), indptr)
+
+    def _is_csr(self) -> bool:
+        if isinstance(self._matrix, h5py.Dataset):
+            return False
+        attrs = self._matrix.attrs
+        return attrs.get("encoding-type", attrs.get("h5sparse_format")) in ("csr_matrix", "csr")
+
+    def _shape(self) -> Any:  # noqa: ANN401
+        if isinstance(self._matrix, h5py.Dataset):
+            return self._matrix.shape
+        attrs = self._matrix.attrs
+        return attrs["shape"] if "shape" in attrs else attrs["h5sparse_shape"]
+
+    def _select(self, layer: str) -> tuple[Any, Any, Any]:
+        file, names = self._file, _layer_names(self._file)
+        missing = [slot for slot in ("obs", "var") if slot not in file]
+        if missing or not names:
+            raise DatasetError(
+                f"{self.path} is an HDF5 file but not AnnData: it has no {' and no '.join(missing or ['X'])}.",
+                "Write it with adata.write_h5ad(...).",
+            )
+        if layer not in names:
+            raise DatasetError(f"{self.path} has no layer {layer!r}.", f"It has: {', '.join(names)}.")
+        frames = file
+        if isinstance(file["obs"], h5py.Dataset):
+            frames = _legacy_frames(self.path)
+        if layer == "raw":
+            old = "raw.X" in file
+            return file["raw.X" if old else "raw/X"], frames["obs"], frames["raw.var" if old else "raw/var"]
+        return file["X" if layer == "X" else f"layers/{layer}"], frames["obs"], frames["var"]
+
+
+def _open(path: Path) -> Any:  # noqa: ANN401 - h5py has no types
+    if path.is_dir():
+        raise DatasetError(f"{path} is a folder.", "Name the .h5ad file itself.")
+    if not path.exists():
+        raise DatasetError(f"There is no file {path}.", "Check the path; `czrun datasets list` shows names that work.")
+    if path.stat().st_size == 0:
+        raise DatasetError(f"{path} is empty (0 bytes).", "Copy or write it again.")
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        if "truncated" in str(error):
+            raise DatasetError(f"{path} is cut off: {_reason(error)}.", "Copy it again, whole.") from error
+        if isinstance(error, PermissionError):
+            raise DatasetError(f"{path} may not be read.", f"Try `chmod u+r {path}`.") from error
+        raise DatasetError(
+            f"{path} is not an HDF5 file, so it can't be .h5ad.", "Write it with adata.write_h5ad(...)."
+        ) from error
+
+
+def _reason(error: OSError) -> str:
+    text = str(error)
+    return text[text.find("truncated file") :].rstrip(")")
+
+
+def _layer_names(file: Any) -> tuple[str, ...]:  # noqa: ANN401
+    names = ["X"] if "X" in file else []
+    if "raw.X" in file or ("raw" in file and "X" in file["raw"]):
+        names.append("raw")
+    if "layers" in file:
+        names.extend(file["layers"].keys())
+    return tuple(names)
+
+
+def _legacy_frames(path: Path) -> dict[str, Any]:
+    """Read the frames of a file from before anndata 0.7: compound arrays, their categories kept in uns."""
+    from anndata import read_h5ad  # noqa: TID251
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # anndata tells its users to rewrite old files; ours can't
+        old = read_h5ad(path, backed="r")
+        frames = {"obs": old.obs, "var": old.var}
+        if old.raw is not None:
+            frames["raw.var"] = old.raw.var
+        old.file.close()
+    return frames
+
+
+def _columns(frame: Any) -> tuple[str, ...]:  # noqa: ANN401 - an h5py group, or a legacy file's DataFrame
+    names = frame.attrs.get("column-order", ()) if isinstance(frame, h5py.Group) else frame.columns
+    return tuple(str(name) for name in names)
+
+
+def _index(frame: Any) -> Texts:  # noqa: ANN401
+    if isinstance(frame, h5py.Group):
+        return _texts(_read_column(frame, str(frame.attrs.get("_index", "_index"))))
+    return _texts(frame.index)
+
+
+def _read_column(frame: Any, key: str) -> Any:  # noqa: ANN401
+    from anndata.io import read_elem  # noqa: TID251
+
+    return read_elem(frame[key]) if isinstance(frame, h5py.Group) else frame[key]
+
+
+def _texts(values: Any) -> Texts:  # noqa: ANN401
+    import pandas as pd
+
+    series = pd.Series(np.asarray(values) if isinstance(values, pd.Index) else values)
+    missing = series.isna().to_numpy()
+    texts = np.array([str(value) for value in series.to_numpy(dtype=object)], dtype=object)
+    texts[missing] = None
+    return texts
+
+
+def _block_bounds(nnz: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Cut rows into runs of at most `_BLOCK_VALUES` stored values, and of at least one row."""
+    ends = np.cumsum(nnz)
+    start = 0
+    while start < len(nnz):
+        before = int(ends[start - 1]) if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + _BLOCK_VALUES, side="right")))
+        yield start, stop
+        start = stop
+
+
+def _canonical(rows: Any, start: int, path: Path) -> RowBlock:  # noqa: ANN401 - a scipy matrix
+    if not rows.has_sorted_indices:
+        rows.sort_indices()
+    if not rows.has_canonical_format:
+        raise DatasetError(
+            f"{path}: X names the same gene twice in one cell (near row {start}).",
+            "Mend it with adata.X.sum_duplicates() and write it again.",
+        )
+    return RowBlock(
+        start,
+        rows.data.astype(np.float32, copy=False),
+        rows.indices.astype(np.int32, copy=False),
+        rows.indptr.astype(np.int64, copy=False),
+    )
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """A categorical obs column: `codes` of shape (n_obs,) into `categories`."""
+
+    codes: npt.NDArray[np.int32]
+    categories: tuple[str, ...]
+
+
+class H5adWriter:
+    """A model's input file, laid out at once and filled row by row.
+
+    Parameters
+    ----------
+    path
+        A file that doesn't exist yet.
+    cell_ids
+        The obs index, shape (n_obs,).
+    genes
+        The var index and its columns.
+    obs
+        Columns of the allow-list, in contract names.
+    row_nnz
+        Stored values of each row, in this file's row order, shape (n_obs,).
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        cell_ids: Texts,
+        genes: Genes,
+        obs: Mapping[str, Categorical],
+        row_nnz: npt.NDArray[np.int64],
+    ) -> None:
+        self._indptr = np.concatenate([[0], np.cumsum(row_nnz)]).astype(np.int64)
+        with h5py.File(path, "x") as file:
+            _mark(file, "anndata", "0.1.0")
+            for slot in ("layers", "obsm", "obsp", "uns", "varm", "varp"):
+                _mark(file.create_group(slot), "dict", "0.1.0")
+            _write_frame(file, "var", genes.ids, genes.columns)
+            _write_frame(file, "obs", cell_ids, obs)
+            self._data_at, self._indices_at = _lay_out_matrix(file, self._indptr, len(genes.ids))
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+
+    def write_row(self, row: int, data: memoryview, indices: memoryview) -> None:
+        """Put one row in its place.
+
+        Parameters
+        ----------
+        row
+            Row number in this file.
+        data, indices
+            The row's values (float32) and columns (int32), as bytes.
+        """
+        offset = 4 * int(self._indptr[row])
+        if len(data):
+            os.pwrite(self._descriptor, data, self._data_at + offset)
+            os.pwrite(self._descriptor, indices, self._indices_at + offset)
+
+    def __enter__(self) -> Self:
+        """Return the writer."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+
+def _lay_out_matrix(file: Any, indptr: npt.NDArray[np.int64], n_vars: int) -> tuple[int, int]:  # noqa: ANN401
+    group = file.create_group("X")
+    _mark(group, "csr_matrix", "0.1.0")
+    group.attrs["shape"] = np.array([len(indptr) - 1, n_vars], dtype=np.int64)
+    group.create_dataset("indptr", data=indptr)
+    return _reserve(group, "data", "<f4", int(indptr[-1])), _reserve(group, "indices", "<i4", int(indptr[-1]))
+
+
+def _reserve(group: Any, name: str, dtype: str, length: int) -> int:  # noqa: ANN401
+    """Allot a contiguous array without writing it, and return where in the file it begins."""
+    layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    layout.set_layout(h5py.h5d.CONTIGUOUS)
+    layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    kind = h5py.h5t.py_create(np.dtype(dtype))
+    array = h5py.h5d.create(group.id, name.encode(), kind, h5py.h5s.create_simple((length,)), layout)
+    return int(array.get_offset() or 0)
+
+
+def _mark(element: Any, kind: str, version: str) -> None:  # noqa: ANN401
+    element.attrs["encoding-type"] = kind
+    element.attrs["encoding-version"] = version
+
+
+def _write_frame(file: Any, name: str, index: Texts, columns: Mapping[str, Texts | Categorical]) -> None:  # noqa: ANN401
+    group = file.create_group(name)
+    _mark(group, "dataframe", "0.2.0")
+    group.attrs["_index"] = "_index"
+    order = np.array(list(columns), dtype=object)
+    group.attrs.create("column-order", order, dtype=h5py.string_dtype() if len(order) else np.float64)
+    _write_texts(group, "_index", index)
+    for key, column in columns.items():
+        if isinstance(column, Categorical):
+            _write_categorical(group, key, column)
+        else:
+            _write_texts(group, key, column)
+
+
+def _write_texts(group: Any, name: str, texts: Texts) -> None:  # noqa: ANN401
+    filled = np.array([text if text is not None else "" for text in texts], dtype=object)
+    _mark(group.create_dataset(name, data=filled, dtype=h5py.string_dtype()), "string-array", "0.2.0")
+
+
+def _write_categorical(group: Any, name: str, column: Categorical) -> None:  # noqa: ANN401
+    element = group.create_group(name)
+    _mark(element, "categorical", "0.2.0")
+    element.attrs["ordered"] = False
+    smallest = np.int8 if len(column.categories) < 128 else np.int32
+    codes = element.create_dataset("codes", data=column.codes.astype(smallest))
+    _mark(codes, "array", "0.2.0")
+    _write_texts(element, "categories", np.array(column.categories, dtype=object))

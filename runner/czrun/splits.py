@@ -1,0 +1,254 @@
+"""Splits of cells into train and test: pure, seeded, the same on every machine.
+
+scikit-learn's splitters do the same work, but importing them takes two seconds, four times what czrun may
+add to a whole evaluation; the tests hold these against them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from czrun.errors import DatasetError, UsageError
+
+Codes = npt.NDArray[np.int32]
+Rows = npt.NDArray[np.int64]
+
+TRAIN_WORDS = frozenset({"train", "training", "fit"})
+TEST_WORDS = frozenset({"test", "testing", "holdout", "held-out", "predict"})
+
+
+class SplitKind(StrEnum):
+    """How cells are divided."""
+
+    HOLDOUT = "holdout"
+    KFOLD = "kfold"
+    GROUP_HOLDOUT = "group-holdout"
+    GROUP_KFOLD = "group-kfold"
+    PREDEFINED = "predefined"
+
+    @property
+    def is_grouped(self) -> bool:
+        """Whether whole groups (donors, batches) go to one side."""
+        return self in (SplitKind.GROUP_HOLDOUT, SplitKind.GROUP_KFOLD)
+
+    @property
+    def is_kfold(self) -> bool:
+        """Whether every cell is tested once, over several folds."""
+        return self in (SplitKind.KFOLD, SplitKind.GROUP_KFOLD)
+
+
+@dataclass(frozen=True)
+class SplitPlan:
+    """What the user asked for.
+
+    Attributes
+    ----------
+    kind
+        How cells are divided.
+    folds
+        Number of folds; used by the k-fold kinds only.
+    test_size
+        Share of the cells to hold out, used by the hold-out kinds only.
+    seed
+        Seed of the shuffle.
+    group_key
+        obs column whose groups stay on one side.
+    split_key
+        obs column of a predefined split.
+    """
+
+    kind: SplitKind = SplitKind.HOLDOUT
+    folds: int = 5
+    test_size: float = 0.2
+    seed: int = 0
+    group_key: str | None = None
+    split_key: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse combinations that make no sense; raises UsageError."""
+        if self.kind.is_kfold and self.folds < 2:
+            raise UsageError(f"--folds {self.folds}: a k-fold split needs at least 2.", "Try --folds 5.")
+        if not 0 < self.test_size < 1:
+            raise UsageError(f"--test-size {self.test_size}: it is a share between 0 and 1.", "Try --test-size 0.2.")
+        if self.kind.is_grouped and not self.group_key:
+            raise UsageError(f"--split {self.kind} needs --group-key.", "For example --group-key donor_id.")
+        if self.kind is SplitKind.PREDEFINED and not self.split_key:
+            raise UsageError(
+                "--split predefined needs --split-key: the obs column that says train or test.",
+                "For example --split-key original_split.",
+            )
+
+    @property
+    def n_folds(self) -> int:
+        """How many train/test pairs there are."""
+        return self.folds if self.kind.is_kfold else 1
+
+    def describe(self) -> dict[str, object]:
+        """Return what determines the split, and nothing that doesn't."""
+        facts: dict[str, object] = {"kind": self.kind.value}
+        if self.kind is SplitKind.PREDEFINED:
+            return {**facts, "split_key": self.split_key}
+        facts["seed"] = self.seed
+        if self.kind.is_kfold:
+            facts["folds"] = self.folds
+        else:
+            facts["test_size"] = self.test_size
+        if self.kind.is_grouped:
+            facts["group_key"] = self.group_key
+        return facts
+
+
+def grouped(kind: SplitKind, group_key: str | None) -> SplitKind:
+    """Return the kind that keeps groups whole where the user named a group column."""
+    if group_key and kind is SplitKind.HOLDOUT:
+        return SplitKind.GROUP_HOLDOUT
+    if group_key and kind is SplitKind.KFOLD:
+        return SplitKind.GROUP_KFOLD
+    return kind
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row numbers of one fold, each side in ascending order, no row on both."""
+
+    train: Rows
+    test: Rows
+
+
+def split(
+    plan: SplitPlan,
+    fold: int,
+    labels: Codes,
+    groups: Codes | None = None,
+    predefined: npt.NDArray[np.object_] | None = None,
+) -> Split:
+    """Divide cells into train and test.
+
+    Parameters
+    ----------
+    plan
+        What was asked for.
+    fold
+        Which fold, counted from 0.
+    labels
+        Class of each cell, shape (n_obs,), codes from 0.
+    groups
+        Group of each cell, shape (n_obs,), codes from 0; for the grouped kinds.
+    predefined
+        ``train``/``test`` words, shape (n_obs,); for the predefined kind.
+
+    Raises
+    ------
+    DatasetError
+        When there are too few cells or groups, or one side would be empty.
+    """
+    if plan.kind is SplitKind.PREDEFINED:
+        if predefined is None:
+            raise DatasetError("A predefined split needs its column.", "Name it with --split-key.")
+        return _predefined(predefined, str(plan.split_key))
+    if plan.kind.is_grouped:
+        if groups is None:
+            raise DatasetError("A grouped split needs its column.", "Name it with --group-key.")
+        in_test = _test_groups(plan, fold, groups)[groups]
+    else:
+        in_test = _stratified_folds(plan, labels) == fold
+    return _two_sides(in_test, plan)
+
+
+def _two_sides(in_test: npt.NDArray[np.bool_], plan: SplitPlan) -> Split:
+    train, test = np.flatnonzero(~in_test), np.flatnonzero(in_test)
+    if not len(train) or not len(test):
+        side = "test" if not len(test) else "train"
+        raise DatasetError(
+            f"The {plan.kind} split leaves no {side} cells.", "Use more cells, or another --test-size or --folds."
+        )
+    return Split(train.astype(np.int64), test.astype(np.int64))
+
+
+def _stratified_folds(plan: SplitPlan, labels: Codes) -> npt.NDArray[np.int64]:
+    """Give each cell its fold; a hold-out is fold 0 of its test share, fold 1 of the rest."""
+    n_obs = len(labels)
+    if plan.kind is SplitKind.KFOLD and n_obs < plan.folds:
+        raise DatasetError(
+            f"{n_obs} cells can't be divided into {plan.folds} folds.", f"Use --folds {max(2, n_obs)} or fewer."
+        )
+    rng = np.random.Generator(np.random.PCG64(plan.seed))
+    order = rng.permutation(n_obs)
+    order = order[np.argsort(labels[order], kind="stable")]  # by class, shuffled within
+    if plan.kind is SplitKind.KFOLD:
+        # Dealing the class-ordered cells like cards gives every fold each class to within one cell,
+        # and every fold the same size to within one cell.
+        folds = np.empty(n_obs, dtype=np.int64)
+        folds[order] = np.arange(n_obs) % plan.folds
+        return folds
+    counts = np.bincount(labels)
+    quota = _test_quota(counts, plan.test_size)
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    rank = np.arange(n_obs) - starts[labels[order]]
+    folds = np.ones(n_obs, dtype=np.int64)
+    folds[order[rank < quota[labels[order]]]] = 0
+    return folds
+
+
+def _test_quota(counts: npt.NDArray[np.int64], test_size: float) -> npt.NDArray[np.int64]:
+    """Share the test cells among the classes by largest remainder; every class of two keeps one on each side."""
+    exact = counts * test_size
+    quota = np.floor(exact).astype(np.int64)
+    missing = round(float(counts.sum() * test_size)) - int(quota.sum())
+    by_remainder = np.argsort(-(exact - quota), kind="stable")
+    quota[by_remainder[:missing]] += 1
+    return np.clip(quota, np.minimum(1, counts - 1), np.maximum(counts - 1, 0))
+
+
+def _test_groups(plan: SplitPlan, fold: int, groups: Codes) -> npt.NDArray[np.bool_]:
+    """Say for each group whether this fold tests it."""
+    sizes = np.bincount(groups)
+    present = np.flatnonzero(sizes)
+    needed = plan.folds if plan.kind is SplitKind.GROUP_KFOLD else 2
+    if len(present) < needed:
+        raise DatasetError(
+            f"Column {plan.group_key!r} has {len(present)} group(s); --split {plan.kind} needs at least {needed}.",
+            "Use fewer --folds, another --group-key, or --split holdout without one.",
+        )
+    rng = np.random.Generator(np.random.PCG64(plan.seed))
+    shuffled = rng.permutation(present)
+    in_test = np.zeros(len(sizes), dtype=np.bool_)
+    if plan.kind is SplitKind.GROUP_KFOLD:
+        in_test[_balanced_fold(shuffled, sizes, plan.folds, fold)] = True
+        return in_test
+    target = plan.test_size * len(groups)
+    held_out = 0
+    for group in shuffled[:-1]:
+        # A group joins when that brings the test set nearer to its target; the first always does.
+        if held_out == 0 or abs(held_out + sizes[group] - target) < abs(held_out - target):
+            in_test[group] = True
+            held_out += int(sizes[group])
+    return in_test
+
+
+def _balanced_fold(shuffled: Rows, sizes: npt.NDArray[np.int64], folds: int, fold: int) -> list[int]:
+    """Deal groups, largest first, each to the fold that has fewest cells so far; return those of one fold."""
+    members: list[list[int]] = [[] for _ in range(folds)]
+    loads = [0] * folds
+    for group in sorted(shuffled, key=lambda g: -int(sizes[g])):
+        lightest = loads.index(min(loads))
+        members[lightest].append(int(group))
+        loads[lightest] += int(sizes[group])
+    return members[fold]
+
+
+def _predefined(words: npt.NDArray[np.object_], key: str) -> Split:
+    lowered = np.array([str(word).strip().lower() for word in words], dtype=object)
+    train = np.flatnonzero(np.isin(lowered, list(TRAIN_WORDS)))
+    test = np.flatnonzero(np.isin(lowered, list(TEST_WORDS)))
+    if not len(train) or not len(test):
+        seen = ", ".join(repr(str(word)) for word in sorted(set(map(str, words)))[:10])
+        raise DatasetError(
+            f"Column {key!r} doesn't say which cells are train and which are test; it holds {seen}.",
+            "It needs the words 'train' and 'test'; cells with any other word (validation, unused) are left out.",
+        )
+    return Split(train.astype(np.int64), test.astype(np.int64))

@@ -1,0 +1,30 @@
+"""The tasks by name; other packages add theirs as ``czrun.tasks`` entry points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+
+from czrun.errors import unknown_name
+from czrun.tasks.base import Task
+from czrun.tasks.labels import CELL_TYPE_CLASSIFICATION
+
+DEFAULT_TASK = CELL_TYPE_CLASSIFICATION.id
+
+BUILT_IN: Mapping[str, Task] = {CELL_TYPE_CLASSIFICATION.id: CELL_TYPE_CLASSIFICATION}
+
+
+def all_tasks() -> dict[str, Task]:
+    """Return the built-in tasks and those that installed packages add."""
+    added = {point.name: point.load() for point in entry_points(group="czrun.tasks")}
+    return {**added, **BUILT_IN}
+
+
+def find_task(name: str) -> Task:
+    """Return a task by name; raises UsageError with the nearest names."""
+    if name in BUILT_IN:
+        return BUILT_IN[name]
+    tasks = all_tasks()
+    if name not in tasks:
+        raise unknown_name("task", name, tasks)
+    return tasks[name]
