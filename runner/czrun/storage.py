@@ -32,7 +32,7 @@ def storage_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            free = f"`df -h {path}` shows the disk; `czrun clean` frees czrun's own cache."
+            free = f"`df -h {path}` shows the disk; `czrun runs clean` frees czrun's own cache."
             raise StorageError(f"No space is left to write {path}.", free) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise StorageError(

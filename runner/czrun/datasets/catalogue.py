@@ -5,12 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from czrun.cells import CellSource
-from czrun.datasets.local import LocalCells
-from czrun.datasets.sample import PBMC68K, SampleCells
+from czrun.contract.job import XKind
 from czrun.datasets.spec import DatasetSpec, read_spec
 from czrun.errors import DatasetError, unknown_name
+
+if TYPE_CHECKING:
+    from czrun.cells import CellSource
+
+PBMC68K = DatasetSpec(
+    name="pbmc68k_reduced",
+    path=Path(__file__).parent / "bundled" / "pbmc68k_reduced.npz",
+    x=XKind.LOG1P,
+    obs={"label": "bulk_labels"},
+    organism="homo_sapiens",
+    title="700 PBMCs × 765 genes (Zheng 2017), bundled",
+    source="doi:10.1038/ncomms14049",
+    license="CC-BY-4.0",
+)
 
 DEFAULT_DATASET = PBMC68K.name
 
@@ -55,6 +68,11 @@ def find_dataset(name: str) -> DatasetSpec:
 
 def open_cells(spec: DatasetSpec) -> CellSource:
     """Open a data set's cells; raises DatasetError when they can't be read."""
+    # Imported here: a cached run finds data sets without opening one, and needn't wait for NumPy and h5py.
     if spec.path == PBMC68K.path:
+        from czrun.datasets.sample import SampleCells
+
         return SampleCells(spec.path)
+    from czrun.datasets.local import LocalCells
+
     return LocalCells(spec)

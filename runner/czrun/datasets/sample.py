@@ -10,20 +10,7 @@ import numpy.typing as npt
 
 from czrun.cells import Genes, RowBlock, Texts
 from czrun.contract.job import XKind
-from czrun.datasets.spec import DatasetSpec
 from czrun.errors import DatasetError
-
-PBMC68K = DatasetSpec(
-    name="pbmc68k_reduced",
-    path=Path(__file__).parent / "bundled" / "pbmc68k_reduced.npz",
-    x=XKind.LOG1P,
-    obs={"label": "bulk_labels"},
-    organism="homo_sapiens",
-    title="700 PBMCs × 765 genes (Zheng 2017), bundled",
-    source="doi:10.1038/ncomms14049",
-    license="CC-BY-4.0",
-)
-
 
 class SampleCells:
     """The bundled sample as a cell source. Importing anndata would take longer than reading it."""
@@ -34,8 +21,7 @@ class SampleCells:
         self.x = XKind.LOG1P
         self.n_obs = len(self._arrays["obs_names"])
         self.n_vars = len(self._arrays["genes"])
-        self.columns = tuple(name.removeprefix("obs_") for name in self._arrays if name.startswith("obs_"))
-        self.columns = tuple(name for name in self.columns if name != "names")
+        self.columns = ("bulk_labels", "phase", "louvain")
 
     def column(self, key: str) -> Texts:
         """One obs column, shape (n_obs,)."""

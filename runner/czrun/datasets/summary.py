@@ -1,0 +1,63 @@
+"""A data set at a glance."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from czrun.contract.job import GeneIds, XKind
+from czrun.datasets.catalogue import open_cells
+from czrun.datasets.spec import CELLXGENE_KEYS, DatasetSpec
+
+_SHOWN_VALUES = 8
+
+
+@dataclass(frozen=True)
+class ColumnSummary:
+    """One obs column.
+
+    Attributes
+    ----------
+    name
+        In the data set's own words.
+    role
+        The contract column that it stands for, or empty.
+    n_values, n_missing
+        Different values, and cells without one.
+    common
+        The most frequent values with their cells.
+    """
+
+    name: str
+    role: str
+    n_values: int
+    n_missing: int
+    common: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class DatasetSummary:
+    """What `czrun datasets show` prints."""
+
+    spec: DatasetSpec
+    n_obs: int
+    n_vars: int
+    x: XKind
+    gene_ids: GeneIds
+    columns: tuple[ColumnSummary, ...]
+
+
+def summarise(spec: DatasetSpec) -> DatasetSummary:
+    """Read a data set's columns; raises DatasetError when it can't be read."""
+    source = open_cells(spec)
+    try:
+        roles = {spec.key_for(name): str(name) for name in {**CELLXGENE_KEYS, **spec.obs}}
+        columns = []
+        for key in source.columns:
+            counts = Counter(source.column(key).tolist())
+            missing = counts.pop(None, 0)
+            common = tuple(counts.most_common(_SHOWN_VALUES))
+            columns.append(ColumnSummary(key, roles.get(key, ""), len(counts), missing, common))
+        return DatasetSummary(spec, source.n_obs, source.n_vars, source.x, source.genes().kind, tuple(columns))
+    finally:
+        source.close()

@@ -1,0 +1,329 @@
+"""The road: one image, one data set, one task, from the reference to the record."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from czrun.contract.image import parse_labels
+from czrun.contract.outcome import Status
+from czrun.datasets.catalogue import find_dataset
+from czrun.datasets.spec import DatasetSpec
+from czrun.engines.base import Engine, EngineInfo
+from czrun.errors import Cancelled, ContractError, CzrunError, EngineError, listing
+from czrun.leases import Lease, acquire, is_alive, sweep
+from czrun.manifest import PreparedManifest, PrepareRequest
+from czrun.options import EvaluateOptions
+from czrun.plan import Candidate, Trial, plan_trials
+from czrun.progress import Observer, Phase, PhaseEvent, Silent
+from czrun.records import (
+    CandidateRecord,
+    DatasetRecord,
+    EnvironmentRecord,
+    ImageRecord,
+    RunFolder,
+    RunPlan,
+    RunRecord,
+    ScoreSheet,
+    TrialRecord,
+    begin_run,
+)
+from czrun.results import EvaluationResult
+from czrun.sheets import SCORER_VERSION, score_trials
+from czrun.storage import cache_home, content_key, file_sha256
+from czrun.tasks.base import Task
+from czrun.tasks.registry import find_task
+from czrun.trial import Workplace, run_trial
+from czrun.version import __version__
+
+
+def run_evaluation(
+    options: EvaluateOptions,
+    observer: Observer | None = None,
+    connect: Callable[[], Engine] | None = None,
+) -> EvaluationResult:
+    """Go the whole road.
+
+    Parameters
+    ----------
+    options
+        What is asked for.
+    observer
+        Is told of every step.
+    connect
+        Gives the engine; the Docker-compatible one that this machine points to, by default.
+
+    Returns
+    -------
+    EvaluationResult
+        Also when the model failed; see its status.
+
+    Raises
+    ------
+    UsageError, DatasetError
+        When what was asked for makes no sense, or the data can't serve.
+    ContractError
+        When there is no such image, or it doesn't follow the contract.
+    EngineError, StorageError
+        When no engine runs, or the disk is full.
+    Cancelled
+        On Ctrl-C or SIGTERM: containers are stopped, and the record says so.
+    """
+    task = find_task(options.task)
+    request = _request(options, task)
+    lease = acquire(cache_home())
+    try:
+        engine = (connect or _default_engine)()
+        try:
+            return _Road(options, task, request, lease, engine, observer or Silent()).go()
+        finally:
+            engine.close()
+    finally:
+        lease.release()
+
+
+def _default_engine() -> Engine:
+    # Imported here: a mistyped flag or path needn't wait for the SDK.
+    from czrun.engines.docker import connect
+
+    return connect()
+
+
+def _request(options: EvaluateOptions, task: Task) -> PrepareRequest:
+    """Settle what the data set is: its own description, changed where a flag says otherwise."""
+    spec = find_dataset(options.dataset)
+    changes: dict[str, Any] = {"obs": {**spec.obs, **options.obs}}
+    for name in ("layer", "x", "drop_unlabelled"):
+        if (value := getattr(options, name)) is not None:
+            changes[name] = value
+    spec = DatasetSpec.model_validate({**spec.model_dump(), **changes})
+    if not spec.path.is_file() or not spec.path.stat().st_size:
+        # The reader knows every way in which a path can be wrong.
+        from czrun.h5ad import H5adReader
+
+        H5adReader(spec.path)
+    return PrepareRequest(spec, file_sha256(spec.path), task, options.split)
+
+
+@dataclass
+class _Entry:
+    """One image on the road: its trials, and what has come of them so far."""
+
+    role: str
+    candidate: Candidate
+    trials: tuple[Trial, ...]
+    done: list[TrialRecord] = field(default_factory=list)
+    scores: ScoreSheet | None = None
+
+    def record(self, status: Status) -> CandidateRecord:
+        """Return what the run's record says of it."""
+        image = self.candidate.image
+        declaration = self.candidate.declaration
+        return CandidateRecord(
+            image=ImageRecord(
+                reference=image.reference,
+                digest=image.digest,
+                repo_digests=image.repo_digests,
+                title=declaration.title,
+                version=declaration.version,
+            ),
+            params=self.candidate.params,
+            status=status,
+            trials=tuple(self.done),
+            scores=self.scores,
+        )
+
+    @property
+    def status(self) -> Status:
+        """The first failure's status, or success."""
+        failed = [trial.status for trial in self.done if trial.status is not Status.SUCCEEDED]
+        return failed[0] if failed else Status.SUCCEEDED
+
+
+@dataclass
+class _Road:
+    """One evaluation under way."""
+
+    options: EvaluateOptions
+    task: Task
+    request: PrepareRequest
+    lease: Lease
+    engine: Engine
+    observer: Observer
+
+    def go(self) -> EvaluationResult:
+        """Resolve, prepare and plan; then, in the run's folder, launch, score and record."""
+        began, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
+        home = cache_home()
+        info = self.engine.info()
+        _refuse_weak(info)
+        self.engine.reap(lambda owner: is_alive(home, owner))
+        sweep(home)
+        model = self._admit(self.options.image, dict(self.options.params))
+        control, control_note = self._admit_control(model)
+        self._tell(Phase.IMAGE, began, message=model.image.digest[:19])
+        manifests = self._prepare()
+        entries = [_Entry("model", model, self._plan(model, manifests))]
+        if control:
+            entries.append(_Entry("control", control, self._plan(control, manifests)))
+        with begin_run(self.options.output, self._run_plan(entries, started)) as run:
+            place = Workplace(
+                engine=self.engine,
+                home=home,
+                lease=self.lease,
+                run_id=run.run_id,
+                logs=run.path / "logs",
+                observer=self.observer,
+                use_cache=self.options.use_cache,
+            )
+            was_cancelled = self._run(entries, place, run)
+            status = Status.CANCELLED if was_cancelled else entries[0].status
+            record = RunRecord(
+                run_id=run.run_id,
+                started=run.plan.started,
+                seconds=round(time.monotonic() - began, 3),
+                status=status,
+                task=self.task.id,
+                primary_metric=self.task.metrics[0],
+                model=entries[0].record(status),
+                control=entries[1].record(entries[1].status) if control and not was_cancelled else None,
+                control_note=control_note,
+                dataset=_describe_dataset(manifests),
+                seeds=self.options.seeds,
+                limits=self.options.limits,
+                environment=_describe_environment(info),
+                containers_started=place.started,
+            )
+            record.save(run.path)
+        if was_cancelled:
+            raise Cancelled(
+                f"Cancelled: its containers are gone, and {run.path}/record.json says how far it came.",
+                "The same command again takes what was finished from the cache.",
+            )
+        return EvaluationResult(record, run.path)
+
+    def _run(self, entries: list[_Entry], place: Workplace, run: RunFolder) -> bool:
+        """Run and score the model, then the control; return whether the user stopped it."""
+        try:
+            for entry in entries:
+                for trial in entry.trials:
+                    entry.done.append(run_trial(trial, place, self._subject(entry, trial)))
+                    if entry.status is not Status.SUCCEEDED:
+                        return False
+                began = time.monotonic()
+                entry.scores, is_cached = score_trials(entry.trials, place.home, self.lease, run.path, entry.role)
+                self._tell(Phase.SCORE, began, subject=entry.role, cached=is_cached)
+        except KeyboardInterrupt:
+            return True
+        return False
+
+    def _admit(self, reference: str, params: dict[str, str]) -> Candidate:
+        """Look an image up and read its declaration; nothing of it is run to learn what it is."""
+        image = self.engine.resolve(reference)
+        declaration = parse_labels(image.labels, reference)
+        if self.task.id not in declaration.tasks:
+            raise ContractError(
+                f"Image {reference} doesn't declare task {self.task.id}.",
+                f"It declares: {', '.join(declaration.tasks)}. Choose one with --task.",
+            )
+        missing = [each for each in declaration.assets if not (cache_home() / "assets" / each.sha256).is_file()]
+        if missing:
+            lines = [f"curl -fL {each.url!r} -o {cache_home() / 'assets' / each.sha256}" for each in missing]
+            raise ContractError(
+                f"Image {reference} needs {len(missing)} file(s) of weights that are not here yet.",
+                f"Look at where they come from, then fetch them:\n{listing(lines)}",
+            )
+        return Candidate(image, declaration, declaration.parse_params(params))
+
+    def _admit_control(self, model: Candidate) -> tuple[Candidate | None, str]:
+        """Look the negative control up; a run goes on without it, and says so."""
+        if not self.options.control:
+            return None, "left out with --no-control"
+        try:
+            control = self._admit(self.task.negative_control, {})
+        except CzrunError as error:
+            return None, f"not run: {error.message} {error.hint}"
+        if control.image.digest == model.image.digest:
+            return None, "the model is the control"
+        return control, ""
+
+    def _prepare(self) -> tuple[PreparedManifest, ...]:
+        began, home = time.monotonic(), cache_home()
+        folds = range(self.options.split.n_folds)
+        is_cached = all(self.request.is_prepared(home, fold) for fold in folds)
+        if not is_cached:
+            # Imported here: prepared data need no NumPy and no h5py to be found again.
+            from czrun.prepare import prepare
+
+            prepare(self.request, home, self.lease)
+        manifests = tuple(self.request.manifest(home, fold) for fold in folds)
+        sizes = f"{manifests[0].n_fit:,} + {manifests[0].n_predict:,} cells"
+        self._tell(Phase.PREPARE, began, cached=is_cached, message=sizes)
+        return manifests
+
+    def _plan(self, candidate: Candidate, manifests: tuple[PreparedManifest, ...]) -> tuple[Trial, ...]:
+        return plan_trials(candidate, self.task, manifests, self.options.seeds, self.options.limits)
+
+    def _run_plan(self, entries: list[_Entry], started: str) -> RunPlan:
+        keys = {
+            "trials": [trial.predict_key() for entry in entries for trial in entry.trials],
+            "limits": self.options.limits.model_dump(mode="json"),
+            "scorer": SCORER_VERSION,
+            "use_cache": self.options.use_cache,
+        }
+        return RunPlan(
+            plan=content_key(keys),
+            started=started,
+            image=self.options.image,
+            task=self.task.id,
+            dataset=self.request.spec.name,
+        )
+
+    def _subject(self, entry: _Entry, trial: Trial) -> str:
+        return entry.role if len(entry.trials) == 1 else f"{entry.role} {trial.name}"
+
+    def _tell(
+        self, phase: Phase, began: float, *, subject: str = "", cached: bool = False, message: str = ""
+    ) -> None:
+        elapsed = time.monotonic() - began
+        self.observer.on_event(PhaseEvent(phase, subject, elapsed, done=True, cached=cached, message=message))
+
+
+def _refuse_weak(info: EngineInfo) -> None:
+    if info.weaknesses:
+        raise EngineError(
+            f"This engine can't hold a container to its limits:\n{listing(info.weaknesses)}",
+            "`czrun doctor` says more. Untrusted code is not run without limits.",
+        )
+
+
+def _describe_dataset(manifests: tuple[PreparedManifest, ...]) -> DatasetRecord:
+    first = manifests[0]
+    return DatasetRecord(
+        name=first.dataset,
+        sha256=first.dataset_sha256,
+        label_key=first.label_key,
+        split=first.split,
+        prepared=tuple(each.key for each in manifests),
+        n_fit=tuple(each.n_fit for each in manifests),
+        n_predict=tuple(each.n_predict for each in manifests),
+        facts=first.facts,
+        notes=tuple(dict.fromkeys(note for each in manifests for note in each.notes)),
+    )
+
+
+def _describe_environment(info: EngineInfo) -> EnvironmentRecord:
+    return EnvironmentRecord(
+        czrun=__version__,
+        python=platform.python_version(),
+        platform=f"{os.uname().sysname} {os.uname().machine}",
+        engine=f"{info.product} {info.version} (API {info.api_version})",
+        kernel=info.kernel,
+        cgroup=f"v{info.cgroup_version} ({info.cgroup_driver})",
+        storage_driver=info.storage_driver,
+    )
