@@ -1,4 +1,4 @@
-"""Sizes and durations as people write them."""
+"""Sizes and durations as people write them, and text that a terminal can be shown."""
 
 from __future__ import annotations
 
@@ -49,3 +49,8 @@ def show_seconds(seconds: float | None) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def printable(text: str) -> str:
+    """Replace what would steer a terminal (escapes, carriage returns, bidi marks) by U+FFFD; newlines stay."""
+    return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text)

@@ -13,6 +13,7 @@ import typer
 
 from czrun.cli import datasets, doctor, evaluate, runs, schema, tasks
 from czrun.errors import CzrunError
+from czrun.quantities import printable
 
 # Rich help costs 0.15 s of imports at every start, and breaks lines where people search for words.
 app = typer.Typer(
@@ -83,6 +84,7 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 def _complain(message: str, hint: str) -> None:
     paint = sys.stderr.isatty() and "NO_COLOR" not in os.environ
     head = "\x1b[1;31mError:\x1b[0m" if paint else "Error:"
-    typer.echo(f"{head} {message}", err=True)
+    # Messages quote images, files and logs, none of which may steer the terminal.
+    typer.echo(f"{head} {printable(message)}", err=True)
     if hint:
-        typer.echo(f"  → {hint}" if "\n" not in hint else hint, err=True)
+        typer.echo(f"  → {printable(hint)}", err=True)

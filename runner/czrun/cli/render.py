@@ -1,0 +1,234 @@
+"""Everything that is drawn on a terminal. The only importer of rich."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from rich.console import Console  # noqa: TID251 - this module is rich's one home
+from rich.live import Live  # noqa: TID251
+from rich.spinner import Spinner  # noqa: TID251
+from rich.table import Table  # noqa: TID251
+from rich.text import Text  # noqa: TID251
+
+from czrun.datasets.spec import DatasetSpec
+from czrun.datasets.summary import DatasetSummary
+from czrun.errors import CzrunError
+from czrun.metrics.base import MetricInfo
+from czrun.progress import Observer, Phase, PhaseEvent
+from czrun.quantities import printable, show_bytes, show_seconds
+from czrun.records import RECORD_FILE, RunRecord, load_record
+from czrun.report.rows import as_csv, cost_line, headline, interval_note, metric_rows
+from czrun.tasks.base import Task
+
+_MESSAGE_CHARS = 60
+
+
+@contextmanager
+def watcher(stream: TextIO) -> Iterator[Observer]:
+    """Show an evaluation's progress: live on a terminal, one plain line per step elsewhere."""
+    if not stream.isatty():
+        yield PlainProgress(stream)
+        return
+    console = Console(file=stream)
+    live = LiveProgress()
+    with Live(live, console=console, refresh_per_second=8, transient=False):
+        yield live
+
+
+class PlainProgress:
+    """One line when a phase starts its container, and one when it ends."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._begun: set[tuple[Phase, str]] = set()
+
+    def on_event(self, event: PhaseEvent) -> None:
+        """Print what is new in an event."""
+        key = (event.phase, event.subject)
+        name = f"{event.phase} {event.subject}".rstrip()
+        if event.done:
+            print(printable(f"{name}: {_outcome(event)}"), file=self._stream, flush=True)  # noqa: T201
+            self._begun.discard(key)
+        elif key not in self._begun:
+            self._begun.add(key)
+            print(f"{name}: started", file=self._stream, flush=True)  # noqa: T201
+
+
+class LiveProgress:
+    """All phases with their state, redrawn in place."""
+
+    def __init__(self) -> None:
+        self._events: dict[tuple[Phase, str], tuple[PhaseEvent, float]] = {}
+        self._spinner = Spinner("dots")
+
+    def on_event(self, event: PhaseEvent) -> None:
+        """Remember the newest event of each phase."""
+        self._events[event.phase, event.subject] = (event, time.monotonic())
+
+    def __rich__(self) -> Table:
+        """Draw the phases as they stand."""
+        table = Table.grid(padding=(0, 2))
+        for event, seen in self._events.values():
+            name = f"{event.phase} {event.subject}".rstrip()
+            if event.done:
+                table.add_row(_text("✓", style="green"), name, _text(_outcome(event), style="dim"))
+            else:
+                elapsed = event.elapsed_s + time.monotonic() - seen
+                share = f" · {event.fraction:.0%}" if event.fraction is not None else ""
+                memory = f" · {show_bytes(event.memory_bytes)}" if event.memory_bytes else ""
+                message = printable(event.message[:_MESSAGE_CHARS])
+                state = _text(f"{show_seconds(elapsed)}{memory}{share}")
+                state.append(f"  {message}", style="dim")
+                table.add_row(self._spinner, name, state)
+        return table
+
+
+def _text(text: str, style: str = "") -> Text:
+    """Make text that is shown as it stands: no markup of rich's, no escapes of the terminal's."""
+    return Text(printable(text), style=style)
+
+
+def _outcome(event: PhaseEvent) -> str:
+    parts = ["cached" if event.cached else show_seconds(event.elapsed_s)]
+    if event.memory_bytes:
+        parts.append(f"peak {show_bytes(event.memory_bytes)}")
+    if event.message:
+        parts.append(event.message[:_MESSAGE_CHARS])
+    return " · ".join(parts)
+
+
+def print_result(record: RunRecord, folder: Path, style: str) -> None:
+    """Print a run's result to stdout as table, json or csv."""
+    if style == "json":
+        sys.stdout.write(record.model_dump_json(indent=1) + "\n")
+    elif style == "csv":
+        sys.stdout.write(as_csv(record))
+    else:
+        _print_table(record, folder)
+
+
+def _print_table(record: RunRecord, folder: Path) -> None:
+    console = Console(highlight=False)
+    console.print(_text(headline(record), style="bold"))
+    rows = metric_rows(record)
+    if rows:
+        table = Table(pad_edge=False, box=None, header_style="dim")
+        for name in ("metric", "value", "95 % interval", "negative control"):
+            table.add_column(name, justify="left" if name == "metric" else "right")
+        for row in rows:
+            is_primary = row.metric == record.primary_metric
+            interval = f"{_number(row.low)} – {_number(row.high)}" if row.low is not None else "–"
+            value = _number(row.value) if row.value is not None else f"undefined: {row.reason}"
+            cells = (row.metric, value, interval, _number(row.control))
+            table.add_row(*(_text(cell) for cell in cells), style="bold" if is_primary else "")
+        console.print(table)
+    for line in _footer(record, folder):
+        console.print(_text(line, style="dim"))
+
+
+def _footer(record: RunRecord, folder: Path) -> Iterator[str]:
+    yield cost_line(record.model)
+    if note := interval_note(record):
+        yield note
+    if record.control_note:
+        yield f"negative control {record.control_note}"
+    for note in record.dataset.notes:
+        yield f"note: {note}"
+    if record.containers_started == 0:
+        yield "All cached: no container was started (--no-cache runs them again)."
+    yield f"run {folder}"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+def print_runs(runs: Path, folders: Sequence[Path]) -> None:
+    """Print one line per run."""
+    console = Console(highlight=False)
+    if not folders:
+        console.print(_text(f"There are no runs in {runs}. `czrun evaluate --image …` makes one."))
+        return
+    table = Table(pad_edge=False, box=None, header_style="dim")
+    for name in ("run", "image", "task", "data set", "status", "score"):
+        table.add_column(name, overflow="fold")
+    for folder in folders:
+        table.add_row(*(_text(cell) for cell in _run_cells(runs, folder)))
+    console.print(table)
+
+
+def _run_cells(runs: Path, folder: Path) -> tuple[str, ...]:
+    if not (folder / RECORD_FILE).exists():
+        return (folder.name, "", "", "", "unfinished", "")
+    try:
+        record = load_record(runs, folder.name)
+    except CzrunError:
+        return (folder.name, "", "", "", "unreadable", "")
+    scores = record.model.scores
+    value = scores.metrics[record.primary_metric].value if scores else None
+    score = f"{record.primary_metric} {_number(value)}" if scores else ""
+    return (folder.name, record.model.image.reference, record.task, record.dataset.name, record.status, score)
+
+
+def print_tasks(tasks: Mapping[str, Task]) -> None:
+    """Print one line per task."""
+    _print_pairs((task.id, task.summary) for task in tasks.values())
+
+
+def print_task(task: Task, metrics: Mapping[str, MetricInfo]) -> None:
+    """Print what a task asks for and how it is scored."""
+    console = Console(highlight=False)
+    console.print(_text(f"{task.id}: {task.title}", style="bold"))
+    console.print(_text(task.summary))
+    console.print(_text(f"\nfit gets      cells{''.join(f' + {name}' for name in task.fit_obs)}"))
+    console.print(_text(f"predict gets  cells{''.join(f' + {name}' for name in task.predict_obs)}"))
+    for slot in task.outputs:
+        need = "required" if slot.required else "optional"
+        shape = f", {slot.dtype} ({', '.join(slot.axes)})" if slot.axes else ""
+        console.print(_text(f"output        {slot.name} ({need}{shape}): {slot.summary}"))
+    console.print(_text(f"control       {task.negative_control}\n"))
+    table = Table(pad_edge=False, box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for name in ("metric", "range", "better", "undefined when", "reference"):
+        table.add_column(name, overflow="fold")
+    for name in task.metrics:
+        info = metrics[name]
+        better = {True: "higher", False: "lower", None: "–"}[info.higher_is_better]
+        span = f"{info.range.low:g} – {info.range.high:g}"
+        cells = (name, span, better, info.undefined or "never", info.reference)
+        table.add_row(*(_text(cell) for cell in cells))
+    console.print(table)
+
+
+def print_datasets(datasets: Mapping[str, DatasetSpec]) -> None:
+    """Print one line per named data set."""
+    _print_pairs((name, spec.title or str(spec.path)) for name, spec in datasets.items())
+
+
+def print_dataset(summary: DatasetSummary) -> None:
+    """Print a data set's size and columns."""
+    console, spec = Console(highlight=False), summary.spec
+    console.print(_text(f"{spec.name}: {summary.n_obs:,} cells × {summary.n_vars:,} genes", style="bold"))
+    console.print(_text(f"{spec.layer} holds {summary.x}; gene ids are {summary.gene_ids}s; {spec.path}"))
+    for name in ("title", "source", "license"):
+        if value := getattr(spec, name):
+            console.print(_text(f"{name}: {value}"))
+    table = Table(pad_edge=False, box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for name in ("obs column", "taken as", "values", "missing", "most frequent"):
+        table.add_column(name, overflow="fold")
+    for column in summary.columns:
+        common = ", ".join(f"{value} {count:,}" for value, count in column.common)
+        cells = (column.name, column.role, f"{column.n_values:,}", f"{column.n_missing:,}", common)
+        table.add_row(*(_text(cell) for cell in cells))
+    console.print(table)
+
+
+def _print_pairs(pairs: Iterator[tuple[str, str]]) -> None:
+    table = Table.grid(padding=(0, 2))
+    for name, text in pairs:
+        table.add_row(_text(name, style="bold"), _text(text))
+    Console(highlight=False).print(table)

@@ -1,0 +1,98 @@
+"""A record as plain rows of text: what the table and the CSV file hold, without any drawing."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+
+from czrun.quantities import show_bytes, show_seconds
+from czrun.records import CandidateRecord, MetricRecord, RunRecord
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One line of the result table."""
+
+    metric: str
+    value: float | None
+    low: float | None
+    high: float | None
+    control: float | None
+    reason: str
+
+
+def metric_rows(record: RunRecord) -> list[MetricRow]:
+    """Return the result table; empty for a failed run."""
+    if not record.model.scores:
+        return []
+    control = record.control.scores.metrics if record.control and record.control.scores else {}
+    return [_row(name, metric, control.get(name)) for name, metric in record.model.scores.metrics.items()]
+
+
+def _row(name: str, metric: MetricRecord, control: MetricRecord | None) -> MetricRow:
+    interval = metric.interval
+    return MetricRow(
+        name,
+        metric.value,
+        interval.low if interval else None,
+        interval.high if interval else None,
+        control.value if control else None,
+        metric.reason,
+    )
+
+
+def as_csv(record: RunRecord) -> str:
+    """Return the result table as CSV, numbers in full."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["metric", "value", "low", "high", "control", "reason"])
+    for row in metric_rows(record):
+        numbers = (row.value, row.low, row.high, row.control)
+        writer.writerow([row.metric, *("" if each is None else repr(each) for each in numbers), row.reason])
+    return text.getvalue()
+
+
+def headline(record: RunRecord) -> str:
+    """Say what met what."""
+    data = record.dataset
+    split = str(data.split["kind"])
+    if by := data.split.get("group_key") or data.split.get("split_key"):
+        split += f" by {by}"
+    if len(data.prepared) > 1:
+        split += f", {len(data.prepared)} folds"
+    seeds = f", {len(record.seeds)} seeds" if len(record.seeds) > 1 else ""
+    return (
+        f"{record.model.image.reference} · {record.task} · {data.name} "
+        f"({split}{seeds}; {data.n_fit[0]:,} training and {data.n_predict[0]:,} test cells)"
+    )
+
+
+def cost_line(candidate: CandidateRecord) -> str:
+    """Say what the containers cost: seconds are summed over trials, memory is the largest peak."""
+    parts = []
+    for name in ("fit", "predict"):
+        phases = [phase for trial in candidate.trials if (phase := getattr(trial, name))]
+        if phases:
+            parts.append(f"{name} {show_seconds(sum(phase.seconds for phase in phases))}")
+    peaks = [
+        phase.peak_memory_bytes
+        for trial in candidate.trials
+        for phase in (trial.fit, trial.predict)
+        if phase and phase.peak_memory_bytes
+    ]
+    if peaks:
+        parts.append(f"peak memory {show_bytes(max(peaks))}")
+    parts.append(f"image {candidate.image.digest[:19]}")
+    return " · ".join(parts)
+
+
+def interval_note(record: RunRecord) -> str:
+    """Say how the intervals came about, once for the table."""
+    scores = record.model.scores
+    intervals = [metric.interval for metric in scores.metrics.values() if metric.interval] if scores else []
+    if not intervals:
+        return ""
+    first = intervals[0]
+    note = f"{first.level:.0%} intervals: {first.method}, {first.n_resamples:,} resamples"
+    return note + (f"; {first.note}" if first.note else "")
