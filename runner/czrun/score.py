@@ -91,8 +91,8 @@ def score_classification(
     seed
         Of the bootstrap.
     n_resamples
-        Bootstrap replicates, 0 for no intervals. AUROC gets fewer where it would take more than 2e8 operations; the intervals
-        say how many.
+        Bootstrap replicates, 0 for no intervals. Metrics of probabilities get fewer, but at least 200,
+        where they would take more than 2e8 operations; each interval says how many it has.
 
     Raises
     ------

@@ -184,7 +184,8 @@ def resample(
     seed
         Of the random generator (PCG64); the same seed gives the same replicates.
     n_resamples
-        Replicates wanted, 0 for none. Fewer are drawn, but never under 200, where they would cost over 2e8 operations.
+        Replicates wanted, 0 for none. Fewer are drawn, but not under 200 for that, where they would take
+        over 2e8 operations.
     unit
         What the folds' units are, for `Resampled.drawn`.
     """

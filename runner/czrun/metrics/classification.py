@@ -13,7 +13,7 @@ from czrun.metrics import margins as m
 from czrun.metrics.base import MetricInfo, MetricValue, Needs, Range
 from czrun.metrics.margins import UNASSIGNED_CODE, Margins, margin_columns
 from czrun.metrics.probabilities import N_BINS, RankingTally, calibration_gaps, cell_log_loss
-from czrun.metrics.tallies import SumTally, sums_by_unit
+from czrun.metrics.tallies import SumTally, columns_by_unit
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -127,7 +127,7 @@ def label_tally(
 ) -> SumTally:
     """Sum cells up by unit for the metrics of predicted labels: `LABEL_COLUMNS`, then F1 of each class."""
     columns = margin_columns(true, predicted, n_classes)
-    return SumTally(sums_by_unit(unit, columns, np.ones(1), share, 3 * n_classes + 1), _label_values)
+    return SumTally(columns_by_unit(unit, columns, np.ones(1), share, 3 * n_classes + 1), _label_values)
 
 
 def proba_tally(true: IntArray, proba: FloatArray, unit: IntArray, share: IntArray) -> SumTally:
@@ -135,7 +135,7 @@ def proba_tally(true: IntArray, proba: FloatArray, unit: IntArray, share: IntArr
     bins, gaps = calibration_gaps(true, proba)
     columns = np.stack([np.zeros_like(bins), np.ones_like(bins), 2 + bins], axis=-1)
     amounts = np.stack([np.ones(len(true)), cell_log_loss(true, proba), gaps], axis=-1)
-    return SumTally(sums_by_unit(unit, columns, amounts, share, 2 + N_BINS), _proba_values)
+    return SumTally(columns_by_unit(unit, columns, amounts, share, 2 + N_BINS), _proba_values)
 
 
 def _label_values(totals: FloatArray) -> FloatArray:
