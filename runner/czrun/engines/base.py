@@ -32,6 +32,11 @@ class ImageInfo:
         For example ``linux/amd64``.
     size_bytes
         Size on the engine's disk.
+    entrypoint, command
+        The image's ENTRYPOINT and CMD. The verb follows the ENTRYPOINT in place of CMD, as in
+        ``docker run IMAGE VERB``; in an image without ENTRYPOINT it follows CMD.
+    working_dir
+        The image's WORKDIR.
     """
 
     reference: str
@@ -41,6 +46,9 @@ class ImageInfo:
     volumes: tuple[str, ...] = ()
     platform: str = ""
     size_bytes: int = 0
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    working_dir: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,8 @@ class Launch:
     verb
         Appended to the image's own ENTRYPOINT/CMD.
     mounts
-        Exactly what the container gets to see of the host.
+        Exactly what the container gets to see of the host. When the caller is root, the engine hands the
+        writable ones over to the container's dedicated user before it starts.
     environment
         Set on top of the image's own; nothing of the host's is inherited.
     limits
@@ -96,7 +105,7 @@ class Usage:
 
 
 class StopReason(StrEnum):
-    """Why the host ended a container before it ended by itself."""
+    """The host's bound that a container ran into."""
 
     DEADLINE = "deadline"
     OUTPUT_BYTES = "output_bytes"
@@ -116,7 +125,7 @@ class Exit:
         Whether the kernel killed anything in the container for memory. It may be true with exit code 0:
         a child died and its parent went on.
     stopped_by
-        Set when the host ended it.
+        Set when the host ended it for passing a bound, or found right after its end that it had passed one.
     seconds
         Wall clock from start to end, by the engine's clock.
     cpu_seconds, peak_memory_bytes
