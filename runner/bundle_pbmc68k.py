@@ -3,8 +3,8 @@
     pip download --no-deps scanpy==1.11.5 && unzip scanpy-1.11.5-*.whl 'scanpy/datasets/*'
     uv run python runner/bundle_pbmc68k.py scanpy/datasets/10x_pbmc68k_reduced.h5ad
 
-Only raw.X (log1p-normalised), its genes, and the obs columns that aren't derived from an embedding come along;
-scanpy's X is scaled and left out.
+Only raw.X (log1p-normalised), its genes, and the obs columns that can serve as labels come along; scanpy's X
+is scaled and left out.
 """
 
 from __future__ import annotations

@@ -65,9 +65,15 @@ def annotate(source: CellSource, spec: DatasetSpec, plan: SplitPlan) -> Annotate
     donor_key = _present(spec, "donor", source) or plan.group_key
     clusters = groups if donor_key == plan.group_key else _clusters(source, donor_key, rows)
     if problems:
-        raise DatasetError(f"{spec.name} can't be used as it is:\n{listing(problems)}", "Mend the columns named above.")
-    predefined = source.column(plan.split_key)[rows] if plan.kind is SplitKind.PREDEFINED and plan.split_key else None
-    return Annotated(rows, codes, classes, groups, clusters, predefined, _organisms(source, spec), tuple(notes))
+        raise DatasetError(
+            f"{spec.name} can't be used as it is:\n{listing(problems)}", "Mend the columns named above."
+        )
+    predefined = (
+        source.column(plan.split_key)[rows] if plan.kind is SplitKind.PREDEFINED and plan.split_key else None
+    )
+    return Annotated(
+        rows, codes, classes, groups, clusters, predefined, _organisms(source, spec), tuple(notes)
+    )
 
 
 def _labelled_rows(labels: Texts, key: str, drop: bool, problems: list[str]) -> tuple[Rows, list[str]]:
@@ -77,7 +83,9 @@ def _labelled_rows(labels: Texts, key: str, drop: bool, problems: list[str]) -> 
         if drop:
             notes.append(f"{count:,} cells without {key!r} were left out")
         else:
-            problems.append(f"{count:,} of {len(labels):,} cells have no {key!r}: pass --drop-unlabelled to leave them out")
+            problems.append(
+                f"{count:,} of {len(labels):,} cells have no {key!r}: --drop-unlabelled leaves them out"
+            )
     if drop and missing.all():
         problems.append(f"no cell has a {key!r}")
     return np.flatnonzero(~missing) if drop else np.arange(len(labels)), notes
@@ -87,7 +95,9 @@ def _check_classes(classes: tuple[str, ...], codes: Codes, key: str, problems: l
     if len(classes) == 1:
         problems.append(f"{key!r} holds one class only ({classes[0]!r}): there is nothing to tell apart")
     if len(classes) > 50 and 2 * len(classes) > len(codes):
-        problems.append(f"{key!r} holds {len(classes):,} different values in {len(codes):,} cells: is it a label?")
+        problems.append(
+            f"{key!r} holds {len(classes):,} different values in {len(codes):,} cells: is it a label?"
+        )
     if UNASSIGNED in classes:
         problems.append(f"{key!r} holds {UNASSIGNED!r}, by which models decline: rename it")
 

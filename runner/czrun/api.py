@@ -22,7 +22,7 @@ from czrun.split_plan import SplitKind, SplitPlan, grouped
 from czrun.tasks.registry import DEFAULT_TASK
 
 
-def evaluate(  # noqa: PLR0913 - one keyword per flag of the command line
+def evaluate(
     image: str,
     dataset: str | Path = DEFAULT_DATASET,
     task: str = DEFAULT_TASK,
@@ -114,7 +114,9 @@ def evaluate(  # noqa: PLR0913 - one keyword per flag of the command line
             group_key=group_key,
             split_key=split_key,
         ),
-        obs=_obs_names({**(obs or {}), **{k: v for k, v in (("label", label_key), ("donor", donor_key)) if v}}),
+        obs=_obs_names(
+            {**(obs or {}), **{k: v for k, v in (("label", label_key), ("donor", donor_key)) if v}}
+        ),
         layer=layer,
         x=x_kind(x),
         drop_unlabelled=drop_unlabelled,
@@ -132,12 +134,19 @@ def limits(*, cpus: float, memory: str | int, gpus: int, timeout: str | float) -
     """Read limits as people write them; raises UsageError with every problem."""
     wall_s = parse_seconds(timeout) if isinstance(timeout, str) else timeout
     size = parse_bytes(memory) if isinstance(memory, str) else memory
-    fields = {**DEFAULT_LIMITS.model_dump(), "cpus": cpus, "memory_bytes": size, "gpus": gpus, "wall_s": wall_s}
+    fields = {
+        **DEFAULT_LIMITS.model_dump(),
+        "cpus": cpus,
+        "memory_bytes": size,
+        "gpus": gpus,
+        "wall_s": wall_s,
+    }
     try:
         return Limits.model_validate(fields)
     except ValidationError as error:
         raise UsageError(
-            f"These limits can't be set:\n{listing(describe(error))}", "For example --cpus 2 --memory 4GiB --timeout 30m."
+            f"These limits can't be set:\n{listing(describe(error))}",
+            "For example --cpus 2 --memory 4GiB --timeout 30m.",
         ) from error
 
 
@@ -156,7 +165,9 @@ def x_kind(name: str | None) -> XKind | None:
 
 def _seeds(first: int, count: int) -> tuple[int, ...]:
     if count < 1 or not 0 <= first < 2**31:
-        raise UsageError(f"seed {first}, seeds {count}: a seed is 0 or more, and there is at least one.", "Try --seeds 3.")
+        raise UsageError(
+            f"seed {first}, seeds {count}: a seed is 0 or more, and there is at least one.", "Try --seeds 3."
+        )
     return tuple(range(first, first + count))
 
 

@@ -86,23 +86,23 @@ class CellSource(Protocol):
         ...
 
     def column(self, key: str) -> Texts:
-        """One obs column as text, shape (n_obs,)."""
+        """Return one obs column as text, shape (n_obs,)."""
         ...
 
     def obs_names(self) -> Texts:
-        """The source's own cell ids, shape (n_obs,)."""
+        """Return the source's own cell ids, shape (n_obs,)."""
         ...
 
     def genes(self) -> Genes:
-        """The columns of X."""
+        """Return the columns of X."""
         ...
 
     def row_nnz(self) -> npt.NDArray[np.int64]:
-        """Stored values of each row, shape (n_obs,)."""
+        """Return how many values each row stores, shape (n_obs,)."""
         ...
 
     def blocks(self) -> Iterator[RowBlock]:
-        """All rows in order, in blocks of bounded size."""
+        """Yield all rows in order, in blocks of bounded size."""
         ...
 
     def close(self) -> None:

@@ -34,13 +34,16 @@ def clean_up(runs: Path, *, with_cache: bool) -> Swept:
     home = cache_home()
     if with_cache and (busy := living(home)):
         raise UsageError(
-            f"{len(busy)} other czrun process(es) use the cache now.", "Wait for them, or clean with --no-cache."
+            f"{len(busy)} other czrun process(es) use the cache now.",
+            "Wait for them, or clean with --no-cache.",
         )
     containers, note = _reap(home)
     if not note:
         # Without an engine the leases must stay: by them a later start knows whose containers are orphans.
         sweep(home)
-    unfinished = [path for path in run_folders(runs) if not (path / RECORD_FILE).exists() and is_abandoned(path)]
+    unfinished = [
+        path for path in run_folders(runs) if not (path / RECORD_FILE).exists() and is_abandoned(path)
+    ]
     freed = sum(folder_bytes(home / name) for name in CACHES) if with_cache else 0
     with storage_errors(home):
         for path in [*unfinished, *((home / name for name in CACHES) if with_cache else ())]:

@@ -7,12 +7,17 @@ anything that a container wrote.
 
 from __future__ import annotations
 
+# The reader gives up the right to read the interpreter's own files: what NumPy and the codecs would import
+# when they first meet an odd file is imported here, while it still can be.
+import ast  # noqa: F401
 import contextlib
+import encodings.utf_8_sig  # noqa: F401
 import json
 import os
 import resource
 import subprocess
 import sys
+import tokenize  # noqa: F401
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -74,7 +79,11 @@ class OutputReader:
             stderr=subprocess.PIPE,
             pass_fds=(self._folder, self._ids),
             start_new_session=True,  # Ctrl-C is the parent's to handle
-            env={"OPENBLAS_NUM_THREADS": "1", "PATH": os.defpath, "PYTHONPATH": os.environ.get("PYTHONPATH", "")},
+            env={
+                "OPENBLAS_NUM_THREADS": "1",
+                "PATH": os.defpath,
+                "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+            },
         )
 
     def read(self, view: str, n_obs: int, classes: tuple[str, ...]) -> Collected:
@@ -91,7 +100,8 @@ class OutputReader:
             return Collected(None, (f"the outputs couldn't be read within {memory >> 20:,} MiB",))
         if self._process.returncode != 0:
             raise EngineError(
-                f"The process that reads outputs ended with {self._process.returncode}: {complaint[-500:].decode()!r}.",
+                f"The process that reads outputs ended with {self._process.returncode}: "
+                f"{complaint[-500:].decode(errors='replace')!r}.",
                 "Run again with --debug, and report it if it happens again.",
             )
         return _parse_reply(BytesIO(reply), n_obs, len(classes))

@@ -216,7 +216,9 @@ class _Road:
                     if entry.status is not Status.SUCCEEDED:
                         return False
                 began = time.monotonic()
-                entry.scores, is_cached = score_trials(entry.trials, place.home, self.lease, run.path, entry.role)
+                entry.scores, is_cached = score_trials(
+                    entry.trials, place.home, self.lease, run.path, entry.role
+                )
                 self._tell(Phase.SCORE, began, subject=entry.role, cached=is_cached)
         except KeyboardInterrupt:
             return True
@@ -231,7 +233,9 @@ class _Road:
                 f"Image {reference} doesn't declare task {self.task.id}.",
                 f"It declares: {', '.join(declaration.tasks)}. Choose one with --task.",
             )
-        missing = [each for each in declaration.assets if not (cache_home() / "assets" / each.sha256).is_file()]
+        missing = [
+            each for each in declaration.assets if not (cache_home() / "assets" / each.sha256).is_file()
+        ]
         if missing:
             lines = [f"curl -fL {each.url!r} -o {cache_home() / 'assets' / each.sha256}" for each in missing]
             raise ContractError(

@@ -52,10 +52,7 @@ class H5adReader:
             self._matrix, self._obs, self._var = self._select(layer)
             self.n_obs, self.n_vars = (int(size) for size in self._shape())
             self._names = _index(self._obs)
-            if len(self._names) != self.n_obs:
-                raise DatasetError(
-                    f"{path}: {layer} has {self.n_obs} rows, obs has {len(self._names)}.", "Write the file again."
-                )
+            self._check_rows(layer)
         except BaseException:
             self._file.close()
             raise
@@ -71,15 +68,15 @@ class H5adReader:
         return _layer_names(self._file)
 
     def column(self, key: str) -> Texts:
-        """One obs column as text, None where it is missing, shape (n_obs,)."""
+        """Return one obs column as text, None where it is missing, shape (n_obs,)."""
         return _texts(_read_column(self._obs, key))
 
     def obs_names(self) -> Texts:
-        """The obs index, shape (n_obs,)."""
+        """Return the obs index, shape (n_obs,)."""
         return self._names
 
     def genes(self) -> Genes:
-        """The var index, with gene symbols and Ensembl ids where a column holds them."""
+        """Return the var index, with gene symbols and Ensembl ids where a column holds them."""
         found = {}
         present = _columns(self._var)
         for name, spellings in (("gene_symbol", _SYMBOL_COLUMNS), ("ensembl_id", _ENSEMBL_COLUMNS)):
@@ -89,13 +86,14 @@ class H5adReader:
         return Genes(_index(self._var), found)
 
     def row_nnz(self) -> npt.NDArray[np.int64]:
-        """Stored values of each row, shape (n_obs,); a dense matrix is read once for it."""
+        """Return how many values each row stores, shape (n_obs,); a dense matrix is read once for it."""
         if self._is_csr():
-            return np.diff(self._matrix["indptr"][:]).astype(np.int64)
+            indptr: npt.NDArray[np.int64] = self._matrix["indptr"][:].astype(np.int64)
+            return np.diff(indptr)
         return np.concatenate([np.diff(block.indptr) for block in self.blocks()])
 
     def blocks(self) -> Iterator[RowBlock]:
-        """All rows in order, about two million stored values at a time."""
+        """Yield all rows in order, about two million stored values at a time."""
         if isinstance(self._matrix, h5py.Dataset):
             yield from self._dense_blocks()
             return
@@ -135,12 +133,19 @@ class H5adReader:
         attrs = self._matrix.attrs
         return attrs["shape"] if "shape" in attrs else attrs["h5sparse_shape"]
 
+    def _check_rows(self, layer: str) -> None:
+        if len(self._names) != self.n_obs:
+            raise DatasetError(
+                f"{self.path}: {layer} has {self.n_obs} rows, obs has {len(self._names)}.",
+                "Write the file again.",
+            )
+
     def _select(self, layer: str) -> tuple[Any, Any, Any]:
         file, names = self._file, _layer_names(self._file)
         missing = [slot for slot in ("obs", "var") if slot not in file]
         if missing or not names:
             raise DatasetError(
-                f"{self.path} is an HDF5 file but not AnnData: it has no {' and no '.join(missing or ['X'])}.",
+                f"{self.path} is HDF5 but not AnnData: it has no {' and no '.join(missing or ['X'])}.",
                 "Write it with adata.write_h5ad(...).",
             )
         if layer not in names:
@@ -158,7 +163,9 @@ def _open(path: Path) -> Any:  # noqa: ANN401 - h5py has no types
     if path.is_dir():
         raise DatasetError(f"{path} is a folder.", "Name the .h5ad file itself.")
     if not path.exists():
-        raise DatasetError(f"There is no file {path}.", "Check the path; `czrun datasets list` shows names that work.")
+        raise DatasetError(
+            f"There is no file {path}.", "Check the path; `czrun datasets list` shows names that work."
+        )
     if path.stat().st_size == 0:
         raise DatasetError(f"{path} is empty (0 bytes).", "Copy or write it again.")
     try:

@@ -1,4 +1,4 @@
-"""What prepared data are called, and what is written beside them. Light: a cached run reads no more than this."""
+"""What prepared data are called and what is written beside them: all that a cached run reads."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ DEFAULT_LIMITS = Limits(
     output_files=1000,
 )
 
+
 @dataclass(frozen=True)
 class EvaluateOptions:
     """Everything that one evaluation is asked for.

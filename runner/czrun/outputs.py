@@ -1,6 +1,7 @@
 """What a valid answer looks like: the files of one view, checked into plain arrays.
 
-Pure reading: given a folder, the ids and the classes, never the truth. `collect` runs it in a process of its own.
+Pure reading: given a folder, the ids and the classes, never the truth. `collect` runs it in a process of its
+own.
 """
 
 from __future__ import annotations
@@ -107,11 +108,15 @@ def _check_predictions(
 ) -> npt.NDArray[np.int32] | None:
     if not rows or rows[0] != ["cell_id", "label"]:
         header = ",".join(rows[0])[:_SHOWN] if rows else ""
-        findings.problems.append(f"predictions.csv, row 1: the header is {header!r}, it must be 'cell_id,label'")
+        findings.problems.append(
+            f"predictions.csv, row 1: the header is {header!r}, it must be 'cell_id,label'"
+        )
         return None
     body = rows[1:]
     if len(body) != len(cell_ids):
-        findings.problems.append(f"predictions.csv has {len(body):,} rows of cells; {len(cell_ids):,} are expected")
+        findings.problems.append(
+            f"predictions.csv has {len(body):,} rows of cells; {len(cell_ids):,} are expected"
+        )
     code_of = {label: code for code, label in enumerate(classes)} | {UNASSIGNED: -1}
     codes = np.full(len(cell_ids), -1, dtype=np.int32)
     problems = []
@@ -124,11 +129,15 @@ def _check_predictions(
             problems.append(f"{where}, column cell_id: {row[0][:_SHOWN]!r} where {expected!r} was expected")
         code = code_of.get(row[1])
         if code is None:
-            problems.append(f"{where}, column label: {row[1][:_SHOWN]!r} is not one of the {len(classes)} classes")
+            problems.append(
+                f"{where}, column label: {row[1][:_SHOWN]!r} is not one of the {len(classes)} classes"
+            )
         else:
             codes[number] = code
     if problems and sorted(row[0] for row in body if row) == sorted(cell_ids):
-        findings.problems.append("predictions.csv names the right cells, but some not in the order of the input")
+        findings.problems.append(
+            "predictions.csv names the right cells, but some not in the order of the input"
+        )
     findings.problems.extend(problems)
     return codes
 
@@ -185,7 +194,9 @@ def read_float_array(name: str, folder: int, shape: tuple[int, ...]) -> npt.NDAr
             }[version]
             found, is_fortran, dtype = read_header(file)
         except (ValueError, KeyError, EOFError) as error:
-            raise RefusedFileError(f"{name} is not a NumPy .npy file ({str(error)[:100]})", is_hostile=False) from None
+            raise RefusedFileError(
+                f"{name} is not a NumPy .npy file ({str(error)[:100]})", is_hostile=False
+            ) from None
         if dtype.kind != "f" or dtype.itemsize > 8 or dtype.hasobject:
             reason = f"{name} holds {str(dtype)[:_SHOWN]}; float16, float32 or float64 is expected"
             raise RefusedFileError(reason, is_hostile=dtype.hasobject)
@@ -193,7 +204,9 @@ def read_float_array(name: str, folder: int, shape: tuple[int, ...]) -> npt.NDAr
             raise RefusedFileError(f"{name} has shape {found}; {shape} is expected", is_hostile=False)
         size = os.fstat(descriptor).st_size - file.tell()
         if size != cells * dtype.itemsize:
-            reason = f"{name}: its header promises {cells * dtype.itemsize:,} bytes of numbers, {size:,} are there"
+            reason = (
+                f"{name}: its header promises {cells * dtype.itemsize:,} bytes of numbers, {size:,} are there"
+            )
             raise RefusedFileError(reason, is_hostile=False)
         flat = np.frombuffer(file.read(size), dtype=dtype)
     return flat.reshape(shape, order="F" if is_fortran else "C").astype(np.float64)

@@ -104,5 +104,3 @@ def plan_trials(
 ) -> tuple[Trial, ...]:
     """List the trials of one candidate: every seed of every fold."""
     return tuple(Trial(candidate, task, manifest, seed, limits) for manifest in manifests for seed in seeds)
-
-

@@ -89,8 +89,12 @@ class _Fold:
         train, test = rng.permutation(parts.train), rng.permutation(parts.test)
         ids = _opaque_ids(rng, len(train) + len(test))
         sides = (
-            _Side(TRAIN_FILE, cells.rows[train], ids[: len(train)], self._obs(self.request.task.fit_obs, train)),
-            _Side(TEST_FILE, cells.rows[test], ids[len(train) :], self._obs(self.request.task.predict_obs, test)),
+            _Side(
+                TRAIN_FILE, cells.rows[train], ids[: len(train)], self._obs(self.request.task.fit_obs, train)
+            ),
+            _Side(
+                TEST_FILE, cells.rows[test], ids[len(train) :], self._obs(self.request.task.predict_obs, test)
+            ),
         )
         stage, genes = lease.folder(), self.source.genes()
         with storage_errors(home):
@@ -165,8 +169,8 @@ def _fill(stage: Path, sides: tuple[_Side, _Side], source: CellSource, genes: Ge
 def _scatter(
     block: RowBlock, writers: list[H5adWriter], side_of: npt.NDArray[np.int8], place: npt.NDArray[np.int64]
 ) -> None:
-    data = memoryview(np.ascontiguousarray(block.data)).cast("B")
-    indices = memoryview(np.ascontiguousarray(block.indices)).cast("B")
+    data = np.ascontiguousarray(block.data).data.cast("B")
+    indices = np.ascontiguousarray(block.indices).data.cast("B")
     bounds = (block.indptr * 4).tolist()
     rows = slice(block.start, block.start + len(bounds) - 1)
     for row, (side, target) in enumerate(zip(side_of[rows].tolist(), place[rows].tolist(), strict=True)):
@@ -221,5 +225,3 @@ def _settle(stage: Path) -> None:
             path.chmod(0o600 if "truth" in path.parts else 0o644)
         os.utime(path, (0, 0))
     stage.chmod(0o755)
-
-

@@ -6,7 +6,17 @@ import re
 
 from czrun.errors import UsageError
 
-_BYTES = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}
+_BYTES = {
+    "": 1,
+    "k": 1000,
+    "m": 1000**2,
+    "g": 1000**3,
+    "t": 1000**4,
+    "ki": 1 << 10,
+    "mi": 1 << 20,
+    "gi": 1 << 30,
+    "ti": 1 << 40,
+}
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -52,5 +62,5 @@ def show_seconds(seconds: float | None) -> str:
 
 
 def printable(text: str) -> str:
-    """Replace what would steer a terminal (escapes, carriage returns, bidi marks) by U+FFFD; newlines stay."""
+    """Replace what would steer a terminal (escapes, carriage returns, bidi marks); newlines stay."""
     return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text)

@@ -98,7 +98,8 @@ class ScoreSheet(ContractModel):
     metrics: dict[str, MetricRecord]
     classes: tuple[ClassRecord, ...] = ()
     confusion: tuple[tuple[int, ...], ...] = Field(
-        default=(), description="Rows: true classes; columns: predicted ones, then unassigned; summed over trials."
+        default=(),
+        description="Rows: true classes; columns: predicted ones, then unassigned; summed over trials.",
     )
 
 
@@ -270,11 +271,12 @@ def load_record(runs: Path, name: str) -> RunRecord:
     except FileNotFoundError:
         raise UsageError(
             f"Run {folder.name} has no record: it was killed before its end.",
-            "Give the same evaluate command again to take it up, or remove it: "
-            f"czrun runs rm {folder.name}",
+            f"Give the same evaluate command again to take it up, or remove it: czrun runs rm {folder.name}",
         ) from None
     except ValidationError:
-        raise UsageError(f"The record of run {folder.name} can't be read.", f"See {folder / RECORD_FILE}.") from None
+        raise UsageError(
+            f"The record of run {folder.name} can't be read.", f"See {folder / RECORD_FILE}."
+        ) from None
 
 
 def find_run(runs: Path, name: str) -> Path:
@@ -284,7 +286,9 @@ def find_run(runs: Path, name: str) -> Path:
         return folders[max(folders)]
     matches = [run_id for run_id in folders if run_id == name or (len(name) >= 4 and name in run_id)]
     if len(matches) > 1:
-        raise UsageError(f"{name!r} fits {len(matches)} runs: {', '.join(matches[:5])}.", "Give more of the id.")
+        raise UsageError(
+            f"{name!r} fits {len(matches)} runs: {', '.join(matches[:5])}.", "Give more of the id."
+        )
     if not matches:
         raise unknown_name(f"run in {runs}", name, folders)
     return folders[matches[0]]

@@ -47,4 +47,6 @@ def write_schemas(folder: Path) -> list[Path]:
 def stale_schemas(folder: Path) -> list[Path]:
     """Return the files that are missing or differ from the models."""
     files = {schema_file(folder, name): schema_text(name) for name in SCHEMAS}
-    return [path for path, text in files.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
+    return [
+        path for path, text in files.items() if not path.is_file() or path.read_text(encoding="utf-8") != text
+    ]

@@ -29,7 +29,9 @@ SCORER_VERSION = 1
 SHEET_FILE = "sheet.json"
 
 
-def score_trials(trials: Sequence[Trial], home: Path, lease: Lease, run: Path, slug: str) -> tuple[ScoreSheet, bool]:
+def score_trials(
+    trials: Sequence[Trial], home: Path, lease: Lease, run: Path, slug: str
+) -> tuple[ScoreSheet, bool]:
     """Score one candidate over all its trials.
 
     Parameters

@@ -60,7 +60,9 @@ class SplitPlan:
         if self.kind.is_kfold and self.folds < 2:
             raise UsageError(f"--folds {self.folds}: a k-fold split needs at least 2.", "Try --folds 5.")
         if not 0 < self.test_size < 1:
-            raise UsageError(f"--test-size {self.test_size}: it is a share between 0 and 1.", "Try --test-size 0.2.")
+            raise UsageError(
+                f"--test-size {self.test_size}: it is a share between 0 and 1.", "Try --test-size 0.2."
+            )
         if self.kind.is_grouped and not self.group_key:
             raise UsageError(f"--split {self.kind} needs --group-key.", "For example --group-key donor_id.")
         if self.kind is SplitKind.PREDEFINED and not self.split_key:

@@ -74,7 +74,8 @@ def _two_sides(in_test: npt.NDArray[np.bool_], plan: SplitPlan) -> Split:
     if not len(train) or not len(test):
         side = "test" if not len(test) else "train"
         raise DatasetError(
-            f"The {plan.kind} split leaves no {side} cells.", "Use more cells, or another --test-size or --folds."
+            f"The {plan.kind} split leaves no {side} cells.",
+            "Use more cells, or another --test-size or --folds.",
         )
     return Split(train.astype(np.int64), test.astype(np.int64))
 
@@ -84,7 +85,8 @@ def _stratified_folds(plan: SplitPlan, labels: Codes) -> npt.NDArray[np.int64]:
     n_obs = len(labels)
     if plan.kind is SplitKind.KFOLD and n_obs < plan.folds:
         raise DatasetError(
-            f"{n_obs} cells can't be divided into {plan.folds} folds.", f"Use --folds {max(2, n_obs)} or fewer."
+            f"{n_obs} cells can't be divided into {plan.folds} folds.",
+            f"Use --folds {max(2, n_obs)} or fewer.",
         )
     rng = np.random.Generator(np.random.PCG64(plan.seed))
     order = rng.permutation(n_obs)
@@ -105,13 +107,14 @@ def _stratified_folds(plan: SplitPlan, labels: Codes) -> npt.NDArray[np.int64]:
 
 
 def _test_quota(counts: npt.NDArray[np.int64], test_size: float) -> npt.NDArray[np.int64]:
-    """Share the test cells among the classes by largest remainder; every class of two keeps one on each side."""
+    """Share the test cells among the classes by largest remainder; of two cells one goes to each side."""
     exact = counts * test_size
     quota = np.floor(exact).astype(np.int64)
     missing = round(float(counts.sum() * test_size)) - int(quota.sum())
     by_remainder = np.argsort(-(exact - quota), kind="stable")
     quota[by_remainder[:missing]] += 1
-    return np.clip(quota, np.minimum(1, counts - 1), np.maximum(counts - 1, 0))
+    clipped: npt.NDArray[np.int64] = np.clip(quota, np.minimum(1, counts - 1), np.maximum(counts - 1, 0))
+    return clipped
 
 
 def _test_groups(plan: SplitPlan, fold: int, groups: Codes) -> npt.NDArray[np.bool_]:
@@ -121,7 +124,7 @@ def _test_groups(plan: SplitPlan, fold: int, groups: Codes) -> npt.NDArray[np.bo
     needed = plan.folds if plan.kind is SplitKind.GROUP_KFOLD else 2
     if len(present) < needed:
         raise DatasetError(
-            f"Column {plan.group_key!r} has {len(present)} group(s); --split {plan.kind} needs at least {needed}.",
+            f"Column {plan.group_key!r} has {len(present)} group(s); a {plan.kind} split needs {needed}.",
             "Use fewer --folds, another --group-key, or --split holdout without one.",
         )
     rng = np.random.Generator(np.random.PCG64(plan.seed))
@@ -159,6 +162,6 @@ def _predefined(words: npt.NDArray[np.object_], key: str) -> Split:
         seen = ", ".join(repr(str(word)) for word in sorted(set(map(str, words)))[:10])
         raise DatasetError(
             f"Column {key!r} doesn't say which cells are train and which are test; it holds {seen}.",
-            "It needs the words 'train' and 'test'; cells with any other word (validation, unused) are left out.",
+            "It needs the words 'train' and 'test'; cells with any other word are left out.",
         )
     return Split(train.astype(np.int64), test.astype(np.int64))

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from czrun.contract.job import ASSETS_DIR, INPUT_DIR, JOB_PATH, MODEL_DIR, OUTPUT_DIR, Job, Verb
+from czrun.contract.job import ASSETS_DIR, INPUT_DIR, JOB_PATH, MODEL_DIR, OUTPUT_DIR, Verb
 from czrun.contract.outcome import Status
 from czrun.engines.base import Engine, Exit, Launch, Mount, Usage
 from czrun.engines.failures import attribute
@@ -200,7 +200,10 @@ class _Attempt:
 
     def _collect(self, reader: Any, log: Path) -> dict[str, Any]:  # noqa: ANN401 - collect is imported late
         view = self.trial.manifest.predict_inputs[0]
-        found = reader.read(view.id, view.n_obs, self.trial.manifest.facts.classes)
+        try:
+            found = reader.read(view.id, view.n_obs, self.trial.manifest.facts.classes)
+        except EngineError as error:
+            raise self._infrastructure(Verb.PREDICT, error, log) from error
         if found.answer is None:
             status = Status.POLICY_VIOLATION if found.is_hostile else Status.INVALID_OUTPUT
             count = len(found.problems)

@@ -29,7 +29,9 @@ def open_folder(name: str, parent: int) -> int:
     except FileNotFoundError:
         raise RefusedFileError(f"the folder {name}/ is missing", is_hostile=False) from None
     except OSError as error:
-        raise RefusedFileError(f"{name} is not a readable folder ({error.strerror})", is_hostile=True) from None
+        raise RefusedFileError(
+            f"{name} is not a readable folder ({error.strerror})", is_hostile=True
+        ) from None
 
 
 def open_plain(name: str, folder: int, max_bytes: int) -> int:

@@ -1,1 +1,1 @@
-"""The command line. Modules here import typer and the standard library at the top, and stages where they run."""
+"""The command line. Modules here import typer and the standard library at the top, stages where they run."""

@@ -23,27 +23,40 @@ class Format(StrEnum):
 DATA, SPLIT, LIMITS, RESULT = "Data", "Split", "Limits", "Result"
 
 
-def evaluate(  # noqa: PLR0913 - one parameter per flag
+def evaluate(
     image: Annotated[str, typer.Option(help="The model's image, for example my-model:latest.")],
-    dataset: Annotated[str, typer.Option(help="A name (czrun datasets list), an .h5ad file or a YAML.")] = "pbmc68k_reduced",
+    dataset: Annotated[
+        str, typer.Option(help="A name (czrun datasets list), an .h5ad file or a YAML.")
+    ] = "pbmc68k_reduced",
     task: Annotated[str, typer.Option(help="A task (czrun tasks list).")] = "cell-type-classification",
-    label_key: Annotated[str | None, typer.Option(help="obs column with the label.  [default: cell_type]")] = None,
+    label_key: Annotated[
+        str | None, typer.Option(help="obs column with the label.  [default: cell_type]")
+    ] = None,
     donor_key: Annotated[
-        str | None, typer.Option(help="obs column with the donor, by which intervals cluster.  [default: donor_id]")
+        str | None,
+        typer.Option(help="obs column with the donor, by which intervals cluster.  [default: donor_id]"),
     ] = None,
     layer: Annotated[str | None, typer.Option(help="X, raw, or a layer's name.  [default: X]")] = None,
     x: Annotated[str | None, typer.Option(help="What X holds: counts, normalized, log1p, other.")] = None,
-    drop_unlabelled: Annotated[bool, typer.Option("--drop-unlabelled", help="Leave out cells without a label.")] = False,
-    split: Annotated[str, typer.Option(help="holdout, kfold, group-holdout, group-kfold or predefined.")] = "holdout",
+    drop_unlabelled: Annotated[
+        bool, typer.Option("--drop-unlabelled", help="Leave out cells without a label.")
+    ] = False,
+    split: Annotated[
+        str, typer.Option(help="holdout, kfold, group-holdout, group-kfold or predefined.")
+    ] = "holdout",
     group_key: Annotated[
         str | None, typer.Option(help="obs column whose groups (donors, batches) stay on one side.")
     ] = None,
-    split_key: Annotated[str | None, typer.Option(help="obs column with train and test, for predefined.")] = None,
+    split_key: Annotated[
+        str | None, typer.Option(help="obs column with train and test, for predefined.")
+    ] = None,
     folds: Annotated[int, typer.Option(help="Folds of a k-fold split.")] = 5,
     test_size: Annotated[float, typer.Option(help="Share of cells to hold out.")] = 0.2,
     seed: Annotated[int, typer.Option(help="Seed of the split, and the model's first seed.")] = 0,
     seeds: Annotated[int, typer.Option(help="How many seeds to fit the model with.")] = 1,
-    param: Annotated[list[str] | None, typer.Option(help="A parameter of the model, NAME=VALUE; repeatable.")] = None,
+    param: Annotated[
+        list[str] | None, typer.Option(help="A parameter of the model, NAME=VALUE; repeatable.")
+    ] = None,
     cpus: Annotated[float, typer.Option(help="CPUs per container.")] = 2,
     memory: Annotated[str, typer.Option(help="Memory per container.")] = "4GiB",
     gpus: Annotated[int, typer.Option(help="GPUs per container.")] = 0,
@@ -52,7 +65,9 @@ def evaluate(  # noqa: PLR0913 - one parameter per flag
         Path, typer.Option(help="Folder of all runs.", envvar="CZRUN_RUNS", show_envvar=False)
     ] = Path("runs"),
     format_: Annotated[Format, typer.Option("--format", help="How to print the result.")] = Format.TABLE,
-    cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Take earlier results where nothing changed.")] = True,
+    cache: Annotated[
+        bool, typer.Option("--cache/--no-cache", help="Take earlier results where nothing changed.")
+    ] = True,
     control: Annotated[
         bool, typer.Option("--control/--no-control", help="Run the task's negative control beside the model.")
     ] = True,

@@ -17,6 +17,7 @@ from rich.text import Text  # noqa: TID251
 
 from czrun.datasets.spec import DatasetSpec
 from czrun.datasets.summary import DatasetSummary
+from czrun.doctor import Check, State
 from czrun.errors import CzrunError
 from czrun.metrics.base import MetricInfo
 from czrun.progress import Observer, Phase, PhaseEvent
@@ -52,11 +53,11 @@ class PlainProgress:
         key = (event.phase, event.subject)
         name = f"{event.phase} {event.subject}".rstrip()
         if event.done:
-            print(printable(f"{name}: {_outcome(event)}"), file=self._stream, flush=True)  # noqa: T201
+            print(printable(f"{name}: {_outcome(event)}"), file=self._stream, flush=True)
             self._begun.discard(key)
         elif key not in self._begun:
             self._begun.add(key)
-            print(f"{name}: started", file=self._stream, flush=True)  # noqa: T201
+            print(f"{name}: started", file=self._stream, flush=True)
 
 
 class LiveProgress:
@@ -198,7 +199,8 @@ def print_task(task: Task, metrics: Mapping[str, MetricInfo]) -> None:
     for name in task.metrics:
         info = metrics[name]
         better = {True: "higher", False: "lower", None: "–"}[info.higher_is_better]
-        span = f"{info.range.low:g} – {info.range.high:g}"
+        low, high = ("∞" if end is None else f"{end:g}" for end in (info.range.low, info.range.high))
+        span = f"{low} – {high}"
         cells = (name, span, better, info.undefined or "never", info.reference)
         table.add_row(*(_text(cell) for cell in cells))
     console.print(table)
@@ -232,3 +234,27 @@ def _print_pairs(pairs: Iterator[tuple[str, str]]) -> None:
     for name, text in pairs:
         table.add_row(_text(name, style="bold"), _text(text))
     Console(highlight=False).print(table)
+
+
+_SIGNS = {
+    State.OK: ("✓", "green"),
+    State.WARNING: ("!", "yellow"),
+    State.FAILED: ("✗", "red"),
+    State.SKIPPED: ("–", "dim"),
+}
+
+
+def print_checks(checks: Iterator[Check]) -> list[Check]:
+    """Print checks as they come, and return them."""
+    console, seen = Console(highlight=False), []
+    for check in checks:
+        sign, style = _SIGNS[check.state]
+        line = Table.grid(padding=(0, 1))
+        line.add_column(width=1)
+        line.add_column(width=16)
+        line.add_row(_text(sign, style), _text(check.name, "bold"), _text(check.found))
+        if check.advice:
+            line.add_row("", "", _text(f"→ {check.advice}", "dim"))
+        console.print(line)
+        seen.append(check)
+    return seen

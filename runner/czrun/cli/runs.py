@@ -13,7 +13,9 @@ from czrun.errors import UsageError
 
 app = typer.Typer(help="List, show and remove runs.", no_args_is_help=True, rich_markup_mode=None)
 
-Runs = Annotated[Path, typer.Option("--output", help="Folder of all runs.", envvar="CZRUN_RUNS", show_envvar=False)]
+Runs = Annotated[
+    Path, typer.Option("--output", help="Folder of all runs.", envvar="CZRUN_RUNS", show_envvar=False)
+]
 Run = Annotated[str, typer.Argument(help="A run's id, a part of it, or 'last'.")]
 
 
@@ -61,7 +63,9 @@ def logs(
     folder = find_run(output, run) / "logs"
     files = sorted(folder.glob(f"*-{phase}.log" if phase else "*.log"))
     if not files:
-        raise UsageError(f"Run {folder.parent.name} has no such log.", "It may have been stopped before that phase.")
+        raise UsageError(
+            f"Run {folder.parent.name} has no such log.", "It may have been stopped before that phase."
+        )
     for file in files:
         if len(files) > 1:
             typer.echo(f"== {file.name}")
@@ -80,7 +84,8 @@ def remove(run: Run, output: Runs = Path("runs")) -> None:
 def clean(
     output: Runs = Path("runs"),
     cache: Annotated[
-        bool, typer.Option("--cache/--no-cache", help="Also drop prepared data, fits, predictions and scores.")
+        bool,
+        typer.Option("--cache/--no-cache", help="Also drop prepared data, fits, predictions and scores."),
     ] = True,
 ) -> None:
     """Remove what killed runs left (containers, scratch, folders without a record), and the cache."""

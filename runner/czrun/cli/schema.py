@@ -11,9 +11,13 @@ from czrun.errors import ContractError, unknown_name
 
 
 def schema(
-    name: Annotated[str | None, typer.Argument(help="job, progress, result, model, dataset or record.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="job, progress, result, model, dataset or record.")
+    ] = None,
     write: Annotated[Path | None, typer.Option(help="Write all schemas into this folder.")] = None,
-    check: Annotated[Path | None, typer.Option(help="Fail when the schemas in this folder are not current.")] = None,
+    check: Annotated[
+        Path | None, typer.Option(help="Fail when the schemas in this folder are not current.")
+    ] = None,
 ) -> None:
     """Print a JSON Schema of the contract's files, or write or check all of them."""
     from czrun.schemas import SCHEMAS, schema_text, stale_schemas, write_schemas

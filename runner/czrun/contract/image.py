@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue, StringConstraints, ValidationError, field_validator
@@ -42,7 +42,7 @@ class Param(ContractModel):
     help: Text = ""
     choices: tuple[JsonValue, ...] = ()
 
-    def parse(self, name: str, text: str) -> JsonValue:
+    def parse(self, name: str, text: str) -> int | float | str | bool:
         """Read a value from the command line; raises UsageError where it doesn't fit."""
         value = _PARSERS[self.type](text)
         if value is None:
@@ -72,7 +72,12 @@ def _parse_bool(text: str) -> bool | None:
     return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(text.lower())
 
 
-_PARSERS = {"int": _parse_int, "float": _parse_float, "str": str, "bool": _parse_bool}
+_PARSERS: dict[str, Callable[[str], int | float | str | None]] = {
+    "int": _parse_int,
+    "float": _parse_float,
+    "str": str,
+    "bool": _parse_bool,
+}
 _ARTICLE = {"int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false"}
 
 
@@ -152,9 +157,9 @@ def parse_labels(labels: Mapping[str, str], image: str) -> ImageDeclaration:
     """
     if f"{LABEL_PREFIX}contract" not in labels:
         raise ContractError(
-            f"Image {image} has no {LABEL_PREFIX}contract label, so it doesn't say that it follows the contract.",
-            f'Add `LABEL {LABEL_PREFIX}contract="{CONTRACT_VERSION}" {LABEL_PREFIX}tasks="cell-type-classification"` '
-            "to its Dockerfile and build it again.",
+            f"Image {image} has no {LABEL_PREFIX}contract label: it doesn't say it follows the contract.",
+            f'Add `LABEL {LABEL_PREFIX}contract="{CONTRACT_VERSION}" {LABEL_PREFIX}tasks="…"` '
+            "to its Dockerfile, with the ids of `czrun tasks list`, and build it again.",
         )
     problems = [
         f"label {key} is longer than {MAX_LABEL_CHARS} characters"

@@ -43,7 +43,9 @@ class DatasetFacts(ContractModel):
 
     organisms: tuple[str, ...] = Field(description="Organisms of the cells, for example homo_sapiens.")
     modality: Literal["expression", "image"] = "expression"
-    n_obs: int = Field(ge=1, description="Cells in this job's inputs, all views of the same cells counted once.")
+    n_obs: int = Field(
+        ge=1, description="Cells in this job's inputs, all views of the same cells counted once."
+    )
     n_vars: int = Field(ge=1, description="Genes, the columns of X.")
     gene_ids: GeneIds = Field(description="What the var index holds.")
     x: XKind = Field(description="What the numbers in X are.")
@@ -68,7 +70,9 @@ class OutputFile(ContractModel):
 
     name: str = Field(description="File name, without a folder.")
     required: bool
-    dtype: str | None = Field(default=None, description="NumPy dtype of an array; any float dtype is accepted.")
+    dtype: str | None = Field(
+        default=None, description="NumPy dtype of an array; any float dtype is accepted."
+    )
     shape: tuple[int, ...] | None = Field(default=None, description="Shape of an array, rows in input order.")
 
 

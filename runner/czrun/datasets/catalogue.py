@@ -31,7 +31,7 @@ BUILT_IN: Mapping[str, DatasetSpec] = {PBMC68K.name: PBMC68K}
 
 
 def named_datasets() -> dict[str, DatasetSpec]:
-    """Return the built-in data sets, and those that installed packages add as ``czrun.datasets`` entry points."""
+    """Return the built-in data sets, and those that packages add as ``czrun.datasets`` entry points."""
     added = {point.name: point.load() for point in entry_points(group="czrun.datasets")}
     return {**added, **BUILT_IN}
 
@@ -58,7 +58,9 @@ def find_dataset(name: str) -> DatasetSpec:
         return read_spec(path)
     if path.suffix or path.exists() or "/" in name:
         if path.suffix.lower() != ".h5ad" and path.is_file():
-            raise DatasetError(f"{name}: only .h5ad files are read yet.", "Convert it: adata.write_h5ad('cells.h5ad').")
+            raise DatasetError(
+                f"{name}: only .h5ad files are read yet.", "Convert it: adata.write_h5ad('cells.h5ad')."
+            )
         return DatasetSpec(name=path.stem, path=path)
     names = named_datasets()
     if name not in names:

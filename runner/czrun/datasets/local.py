@@ -31,34 +31,36 @@ class LocalCells:
             raise
 
     def column(self, key: str) -> Texts:
-        """One obs column as text, None where it is missing, shape (n_obs,)."""
+        """Return one obs column as text, None where it is missing, shape (n_obs,)."""
         if key not in self.columns:
             raise DatasetError(
-                f"{self._path} has no obs column {key!r}.", f"Its columns: {', '.join(self.columns) or '(none)'}."
+                f"{self._path} has no obs column {key!r}.",
+                f"Its columns: {', '.join(self.columns) or '(none)'}.",
             )
         return self._reader.column(key)
 
     def obs_names(self) -> Texts:
-        """The obs index, shape (n_obs,)."""
+        """Return the obs index, shape (n_obs,)."""
         return self._reader.obs_names()
 
     def genes(self) -> Genes:
-        """The var index and what else names the genes."""
+        """Return the var index and what else names the genes."""
         return self._genes
 
     def row_nnz(self) -> npt.NDArray[np.int64]:
-        """Stored values of each row, shape (n_obs,)."""
+        """Return how many values each row stores, shape (n_obs,)."""
         return self._reader.row_nnz()
 
     def blocks(self) -> Iterator[RowBlock]:
-        """All rows in order; raises DatasetError once all of them were seen, if X isn't what it is said to be."""
+        """Yield all rows in order; raises DatasetError after the last if X isn't what it is said to be."""
         checks = XChecks(self.x, self.obs_names(), self._genes.ids)
         for block in self._reader.blocks():
             checks.look_at(block)
             yield block
         if checks.problems:
             raise DatasetError(
-                f"{self._path}: X is taken for {self.x}, but\n{listing(checks.problems)}", self._other_layers()
+                f"{self._path}: X is taken for {self.x}, but\n{listing(checks.problems)}",
+                self._other_layers(),
             )
 
     def close(self) -> None:
@@ -68,32 +70,37 @@ class LocalCells:
     def _check_names(self) -> None:
         problems = []
         if not self.n_obs or not self.n_vars:
-            raise DatasetError(f"{self._path} holds {self.n_obs} cells and {self.n_vars} genes.", "It needs both.")
+            raise DatasetError(
+                f"{self._path} holds {self.n_obs} cells and {self.n_vars} genes.", "It needs both."
+            )
         for what, names, mend in (
             ("cell ids (obs_names)", self.obs_names(), "adata.obs_names_make_unique()"),
             ("gene ids (var_names)", self._genes.ids, "adata.var_names_make_unique()"),
         ):
             values, counts = np.unique(names.astype(str), return_counts=True)
             if repeated := values[counts > 1].tolist():
-                problems.append(f"{len(repeated)} {what} appear twice or more, such as {repeated[0]!r}: {mend}")
+                problems.append(
+                    f"{len(repeated)} {what} appear twice or more, such as {repeated[0]!r}: {mend}"
+                )
         if problems:
             raise DatasetError(
-                f"{self._path} has duplicated ids:\n{listing(problems)}", "Mend them in scanpy and write the file again."
+                f"{self._path} has duplicated ids:\n{listing(problems)}",
+                "Mend them in scanpy and write the file again.",
             )
 
     def _look_at_x(self, layer: str) -> XKind:
-        """Take X for counts when the first block holds nothing else; else ask, because guessing would mislead."""
+        """Take X for counts when the first block holds nothing else; else ask, a wrong guess misleads."""
         first = next(self._reader.blocks())
         if np.all(first.data >= 0) and np.all(first.data == np.floor(first.data)):
             return XKind.COUNTS
         odd = first.data[(first.data < 0) | (first.data != np.floor(first.data))][0]
         raise DatasetError(
-            f"{self._path}: {layer} doesn't hold counts (it has {odd:g}).", f"{self._other_layers()} "
-            "Or say what it holds with --x log1p, --x normalized or --x other."
+            f"{self._path}: {layer} doesn't hold counts (it has {odd:g}).",
+            f"{self._other_layers()} Or say what it holds with --x log1p, --x normalized or --x other.",
         )
 
     def _other_layers(self) -> str:
-        return f"If the counts lie elsewhere, name them with --layer; this file has: {', '.join(self._reader.layers)}."
+        return f"If the counts lie elsewhere, name them with --layer: {', '.join(self._reader.layers)}."
 
 
 class XChecks:
@@ -124,5 +131,7 @@ class XChecks:
         if not where:
             at = int(np.argmax(bad))
             row = block.start + int(np.searchsorted(block.indptr, at, side="right")) - 1
-            where = f"{block.data[at]:g} in cell {self._cells[row]!r}, gene {self._genes[block.indices[at]]!r}"
+            where = (
+                f"{block.data[at]:g} in cell {self._cells[row]!r}, gene {self._genes[block.indices[at]]!r}"
+            )
         self._found[what] = (before + count, where)

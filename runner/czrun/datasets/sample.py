@@ -12,6 +12,7 @@ from czrun.cells import Genes, RowBlock, Texts
 from czrun.contract.job import XKind
 from czrun.errors import DatasetError
 
+
 class SampleCells:
     """The bundled sample as a cell source. Importing anndata would take longer than reading it."""
 
@@ -24,27 +25,34 @@ class SampleCells:
         self.columns = ("bulk_labels", "phase", "louvain")
 
     def column(self, key: str) -> Texts:
-        """One obs column, shape (n_obs,)."""
+        """Return one obs column, shape (n_obs,)."""
         if key not in self.columns:
-            raise DatasetError(f"The sample has no obs column {key!r}.", f"It has: {', '.join(self.columns)}.")
-        return self._arrays[f"obs_{key}"].astype(object)
+            raise DatasetError(
+                f"The sample has no obs column {key!r}.", f"It has: {', '.join(self.columns)}."
+            )
+        texts: Texts = self._arrays[f"obs_{key}"].astype(object)
+        return texts
 
     def obs_names(self) -> Texts:
-        """The barcodes, shape (n_obs,)."""
-        return self._arrays["obs_names"].astype(object)
+        """Return the barcodes, shape (n_obs,)."""
+        texts: Texts = self._arrays["obs_names"].astype(object)
+        return texts
 
     def genes(self) -> Genes:
-        """Gene symbols, shape (n_vars,)."""
+        """Return the gene symbols, shape (n_vars,)."""
         return Genes(self._arrays["genes"].astype(object), {})
 
     def row_nnz(self) -> npt.NDArray[np.int64]:
-        """Stored values of each row, shape (n_obs,)."""
-        return np.diff(self._arrays["indptr"]).astype(np.int64)
+        """Return how many values each row stores, shape (n_obs,)."""
+        indptr: npt.NDArray[np.int64] = self._arrays["indptr"].astype(np.int64)
+        return np.diff(indptr)
 
     def blocks(self) -> Iterator[RowBlock]:
-        """All rows at once: they are few."""
+        """Yield all rows at once: they are few."""
         arrays = self._arrays
-        yield RowBlock(0, arrays["data"], arrays["indices"].astype(np.int32), arrays["indptr"].astype(np.int64))
+        yield RowBlock(
+            0, arrays["data"], arrays["indices"].astype(np.int32), arrays["indptr"].astype(np.int64)
+        )
 
     def close(self) -> None:
         """Do nothing: the arrays are in memory."""

@@ -59,7 +59,9 @@ def read_spec(path: Path) -> DatasetSpec:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DatasetError(f"{path} can't be read as YAML: {error}.", "See docs/guides/datasets.md.") from error
+        raise DatasetError(
+            f"{path} can't be read as YAML: {error}.", "See docs/guides/datasets.md."
+        ) from error
     if not isinstance(content, dict):
         raise DatasetError(f"{path} holds no mapping.", "It starts like `path: pbmc.h5ad`.")
     try:

@@ -58,6 +58,8 @@ def summarise(spec: DatasetSpec) -> DatasetSummary:
             missing = counts.pop(None, 0)
             common = tuple(counts.most_common(_SHOWN_VALUES))
             columns.append(ColumnSummary(key, roles.get(key, ""), len(counts), missing, common))
-        return DatasetSummary(spec, source.n_obs, source.n_vars, source.x, source.genes().kind, tuple(columns))
+        return DatasetSummary(
+            spec, source.n_obs, source.n_vars, source.x, source.genes().kind, tuple(columns)
+        )
     finally:
         source.close()

@@ -83,6 +83,8 @@ class Launch:
         For the ``czrun.run`` label.
     owner
         For the ``czrun.owner`` label: the lease by which a later start knows an orphan.
+    entrypoint
+        In place of the image's own, without a verb; czrun's own probes use it.
     """
 
     image: ImageInfo
@@ -93,6 +95,7 @@ class Launch:
     log_path: Path
     run_id: str
     owner: str
+    entrypoint: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from docker.errors import (  # noqa: TID251 - the adapter
 )
 from docker.utils import kwargs_from_env  # noqa: TID251 - the adapter
 
+from czrun.contract.job import JOB_PATH
 from czrun.engines import failures, inspected
 from czrun.engines.base import EngineInfo, Exit, ImageInfo, Launch, Usage
 from czrun.engines.connection import no_engine, refused_ssh, socket_candidates
@@ -207,7 +208,7 @@ class DockerEngine:
 
     def _run_bound(self, launch: Launch, info: EngineInfo, on_tick: Callable[[Usage], None]) -> Exit:
         caller = current_user()
-        hosts = launch.log_path.with_name(f"{launch.log_path.name}.hosts")
+        hosts = _beside_job(launch) / "hosts"
         # Podman sets up no network of its own accord for `none`, and ignores the shorter way.
         quick = info.product == "docker"
         policy = policy_for(launch, info, caller, hosts if quick else None)
@@ -403,6 +404,12 @@ class _Container:
             except _TRANSPORT_ERRORS as error:
                 self._lost = error
         self._ended.set()
+
+
+def _beside_job(launch: Launch) -> Path:
+    """Return a private folder of this launch; a container sees its path, so it must say nothing."""
+    jobs = [mount.source.parent for mount in launch.mounts if mount.target == JOB_PATH]
+    return jobs[0] if jobs else launch.log_path.parent
 
 
 def _exit(state: Mapping[str, Any], supervised: Supervised, log: BoundedLog) -> Exit:

@@ -134,6 +134,7 @@ class LaunchPolicy:
     shm_bytes: int
     nano_cpus: int
     nofile: int
+    entrypoint: tuple[str, ...] = ()
     gpus: int = 0
     hosts_file: Path | None = None
     cgroupns_private: bool = True
@@ -191,6 +192,7 @@ class LaunchPolicy:
         return {
             "image": self.image,
             "command": list(self.command),
+            "entrypoint": list(self.entrypoint) or None,
             "user": str(self.user),
             "hostname": self.hostname,
             "environment": dict(self.environment),
@@ -240,7 +242,8 @@ def policy_for(
     covered = {_normal(path) for path in launch.image.volumes} - {mount.target for mount in launch.mounts}
     return LaunchPolicy(
         image=launch.image.digest,
-        command=_command(launch.image, launch.verb),
+        entrypoint=launch.entrypoint,
+        command=() if launch.entrypoint else _command(launch.image, launch.verb),
         user=sandbox_user(caller),
         environment=dict(launch.environment),
         labels={RUN_LABEL: launch.run_id, OWNER_LABEL: launch.owner},
