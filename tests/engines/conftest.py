@@ -134,3 +134,9 @@ def bench(
     bench = Bench(engine, probe_image, tmp_path, owner=f"test-{os.getpid()}-{request.node.name}")
     yield bench
     assert bench.left_behind() == []
+
+
+@pytest.fixture(scope="session")
+def bench_type() -> type[Bench]:
+    """The class, for fixtures that outlive one test."""
+    return Bench

@@ -379,6 +379,7 @@ class _Container:
             self._hang_up()
             self._reader.join(LAST_WORDS_S)
             self._stream.close()
+            self._socket.close()
 
     def _hang_up(self) -> None:
         with suppress(OSError):
