@@ -38,17 +38,19 @@ check: env ## Lint, formatting, types, import layers, schemas
 	@$(RUN) ruff format --check .
 	@$(RUN) mypy
 	@$(RUN) lint-imports
-	@$(RUN) czrun schema --check
+	@$(RUN) czrun schema --check schemas
 
 schemas: env ## Write schemas/ anew from the contract's models
-	@$(RUN) czrun schema
+	@$(RUN) czrun schema --write schemas
 
 format: env ## Format the code, and mend what ruff can mend
 	@$(RUN) ruff check --fix-only .
 	@$(RUN) ruff format .
 
 bench: env engine base-image images ## Run the benchmarks
-	@$(RUN) python -m benchmarks
+	@$(RUN) python benchmarks/overhead.py
+	@$(RUN) python benchmarks/prepare.py
+	@$(RUN) python benchmarks/scoring_kernels.py
 
 clean: ## Remove caches and build output (not .venv, runs or images)
 	@rm -rf .make dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -36,9 +36,8 @@ import anndata, pandas
 base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 began = time.perf_counter()
 path = Path(sys.argv[1])
-request = PrepareRequest(
-    DatasetSpec(name="generated", path=path), file_sha256(path), find_task("cell-type-classification"), SplitPlan()
-)
+spec = DatasetSpec(name="generated", path=path)
+request = PrepareRequest(spec, file_sha256(path), find_task("cell-type-classification"), SplitPlan())
 lease = acquire(cache_home())
 prepare(request, cache_home(), lease)
 lease.release()
@@ -54,9 +53,7 @@ def main() -> None:
     parser.add_argument("--genes", type=int, default=2_000)
     parser.add_argument("--density", type=float, default=0.05)
     options = parser.parse_args()
-    print(
-        f"{'cells':>9} {'file MB':>8} {'seconds':>8} {'cp s':>6} {'ratio':>6} {'imports MiB':>11} {'peak MiB':>9}"
-    )
+    print("    cells  file MB  seconds   cp s  ratio imports MiB  peak MiB")
     for cells in options.cells:
         with tempfile.TemporaryDirectory(prefix="czrun-bench-") as folder:
             source = Path(folder) / "generated.h5ad"
