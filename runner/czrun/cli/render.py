@@ -157,7 +157,7 @@ def print_runs(runs: Path, folders: Sequence[Path]) -> None:
         return
     table = Table(pad_edge=False, box=None, header_style="dim")
     for name in ("run", "image", "data set", "status", "score"):
-        table.add_column(name, overflow="fold", no_wrap=name == "run")
+        table.add_column(name, overflow="fold", no_wrap=name in ("run", "status", "score"))
     for folder in folders:
         table.add_row(*(_text(cell) for cell in _run_cells(runs, folder)))
     console.print(table)
