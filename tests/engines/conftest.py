@@ -19,9 +19,7 @@ from czrun.engines.policy import contract_environment
 
 MIB = 1024**2
 
-LIMITS = Limits(
-    wall_s=60, cpus=1, memory_bytes=256 * MIB, output_bytes=8 * MIB, output_files=50
-)
+LIMITS = Limits(wall_s=60, cpus=1, memory_bytes=256 * MIB, output_bytes=8 * MIB, output_files=50)
 
 REPOSITORY = Path(__file__).parents[2]
 

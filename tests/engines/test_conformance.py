@@ -1,5 +1,7 @@
 """What any engine must do, whatever the container does. One suite over every engine."""
 
+# ruff: noqa: S108 - paths in containers
+
 from __future__ import annotations
 
 import io
@@ -155,9 +157,7 @@ def test_the_deadline_ends_a_container_that_complies(bench: Bench) -> None:
     assert failure.status is Status.TIMED_OUT
 
 
-def test_the_deadline_ends_a_container_that_ignores_it(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_deadline_ends_a_container_that_ignores_it(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("czrun.engines.supervise.GRACE_S", 0.3)
     exit_ = bench.limited(wall_s=0.8).run("""
         import signal, time
@@ -242,9 +242,7 @@ def test_the_model_folder_counts_as_output(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, SystemExit])
-def test_an_exception_out_of_a_tick_leaves_nothing_behind(
-    bench: Bench, error: type[BaseException]
-) -> None:
+def test_an_exception_out_of_a_tick_leaves_nothing_behind(bench: Bench, error: type[BaseException]) -> None:
     def interrupt(_: Usage) -> None:
         assert len(bench.left_behind()) == 1
         raise error

@@ -24,7 +24,8 @@ MIB = 1024**2
 HERE = Path(__file__)
 
 needs_namespace = pytest.mark.skipif(
-    sys.platform != "linux" or os.geteuid() != 0, reason="hiding files from the engine takes a mount namespace"
+    sys.platform != "linux" or os.geteuid() != 0,
+    reason="hiding files from the engine takes a mount namespace",
 )
 
 
