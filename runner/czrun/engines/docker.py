@@ -20,7 +20,6 @@ from docker.context import ContextAPI  # noqa: TID251 - the adapter
 from docker.errors import (  # noqa: TID251 - the adapter
     APIError,
     DockerException,
-    ImageNotFound,
     NotFound,
 )
 from docker.utils import kwargs_from_env  # noqa: TID251 - the adapter
@@ -124,16 +123,16 @@ class DockerEngine:
 
     def resolve(self, reference: str) -> ImageInfo:
         """Look an image up by reference; ContractError with the nearest local names when there is none."""
+        if not inspected.is_reference(reference):
+            raise inspected.no_image(reference, ())
         with _calling(f"look up image {reference}"):
             try:
                 return inspected.image_info(reference, self._inspect_image(reference))
-            except ImageNotFound:
-                tags = [tag for image in self._client.images() for tag in image.get("RepoTags") or ()]
             except APIError as error:
-                # Docker answers 400 to a reference that can't be one.
-                if error.response is None or error.response.status_code != 400:
+                # 404: none such. 400: it can't be a reference.
+                if _status(error) not in {400, 404}:
                     raise
-                tags = []
+                tags = [tag for image in self._client.images() for tag in image.get("RepoTags") or ()]
         raise inspected.no_image(reference, tags)
 
     def run(self, launch: Launch, on_tick: Callable[[Usage], None]) -> Exit:
@@ -190,7 +189,7 @@ class DockerEngine:
                 self._client.remove_container(name, force=True, v=True)
             except APIError as error:
                 # 404: gone. 409: somebody else is removing it.
-                if error.response is None or error.response.status_code not in {404, 409}:
+                if _status(error) not in {404, 409}:
                     raise
 
     def put(self, container: str, path: str, stream: Iterable[bytes]) -> None:
@@ -450,6 +449,10 @@ def _calling(action: str) -> Iterator[None]:
         yield
     except _TRANSPORT_ERRORS as error:
         raise failures.engine_error(action, _said(error)) from error
+
+
+def _status(error: APIError) -> int | None:
+    return None if error.response is None else int(error.response.status_code)
 
 
 def _said(error: BaseException) -> str:

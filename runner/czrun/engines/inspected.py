@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from difflib import get_close_matches
@@ -17,6 +18,12 @@ _LIMIT_FLAGS = {
     "PidsLimit": "the limit on processes is ignored",
     "CpuCfsQuota": "CPU limits are ignored",
 }
+
+# Parts of letters, digits and single separators; then a tag, a digest, or both. Or an image id.
+_REFERENCE = re.compile(
+    r"(?:[a-zA-Z0-9][a-zA-Z0-9.-]*(?::[0-9]+)?/)?[a-z0-9]+(?:(?:[._/]|__|-+)[a-z0-9]+)*"
+    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
+)
 
 _HOST_SETTINGS = (
     "NetworkMode", "ReadonlyRootfs", "CapAdd", "CapDrop", "SecurityOpt", "Privileged", "PidsLimit", "Memory",
@@ -46,6 +53,11 @@ def image_info(reference: str, inspected: Mapping[str, Any]) -> ImageInfo:
         command=tuple(config.get("Cmd") or ()),
         working_dir=config.get("WorkingDir") or "",
     )
+
+
+def is_reference(text: str) -> bool:
+    """Say whether `text` can be an image reference at all; it becomes a part of the API's URL."""
+    return len(text) <= 512 and bool(_REFERENCE.fullmatch(text))
 
 
 def no_image(reference: str, tags: Iterable[str]) -> ContractError:
