@@ -140,6 +140,15 @@ def test_page_cache_is_not_counted_as_memory(bench: Bench) -> None:
     assert (exit_.peak_memory_bytes or 0) < 80 * MIB
 
 
+def test_the_engines_own_figures_stand_in_for_an_unreadable_cgroup(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("czrun.engines.docker.cgroup_meter", lambda *_: None)
+    exit_ = bench.run("import time; block = bytearray(100 * 1024**2); time.sleep(3)")
+    assert 100 * MIB < (exit_.peak_memory_bytes or 0) < bench.limits.memory_bytes
+    assert (exit_.cpu_seconds or 0) > 0
+
+
 def test_the_deadline_ends_a_container_that_complies(bench: Bench) -> None:
     exit_ = bench.limited(wall_s=0.8).run("""
         import signal, time

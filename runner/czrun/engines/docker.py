@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from socket import SHUT_RDWR
 from typing import Any
 
 import docker  # noqa: TID251 - the adapter
@@ -74,13 +74,13 @@ def connect() -> DockerEngine:
     if context is not None and context.Name != "default" and context.Host:
         return _reach(context.Host, {"base_url": context.Host, "tls": context.TLSConfig})
     tried = []
-    for socket in socket_candidates(os.environ, Path.home()):
+    for path in socket_candidates(os.environ, Path.home()):
         try:
-            if not socket.exists():
+            if not path.exists():
                 continue
-            return _reach(f"unix://{socket}", {"base_url": f"unix://{socket}"})
-        except (EngineError, OSError) as error:
-            tried.append(str(error))
+            return _open(f"unix://{path}", {"base_url": f"unix://{path}"})
+        except _TRANSPORT_ERRORS as error:
+            tried.append(f"{path}: {_said(error)}")
     raise no_engine(tried or ["no socket was found at any of the usual places"])
 
 
@@ -88,11 +88,23 @@ def _reach(address: str, options: dict[str, Any]) -> DockerEngine:
     if address.startswith("ssh://"):
         raise refused_ssh(address)
     try:
-        # Asking for the version proves that the engine answers.
-        client = docker.APIClient(version="auto", timeout=TIMEOUT_S, **options)
+        return _open(address, options)
     except _TRANSPORT_ERRORS as error:
         raise no_engine([f"{address}: {_said(error)}"]) from error
-    return DockerEngine(client, address)
+
+
+def _open(address: str, options: dict[str, Any]) -> DockerEngine:
+    _knock(address)
+    # Asking for the version proves that the engine answers.
+    return DockerEngine(docker.APIClient(version="auto", timeout=TIMEOUT_S, **options), address)
+
+
+def _knock(address: str) -> None:
+    """Raise OSError when nothing listens at a socket: docker-py leaks a descriptor there, and says less."""
+    if address.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(TIMEOUT_S)
+            probe.connect(address.removeprefix("unix://"))
 
 
 class DockerEngine:
@@ -382,7 +394,7 @@ class _Container:
 
     def _hang_up(self) -> None:
         with suppress(OSError):
-            self._socket.shutdown(SHUT_RDWR)
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def _read(self) -> None:
         frames = Frames()

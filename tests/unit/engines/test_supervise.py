@@ -83,6 +83,17 @@ def test_output_beyond_its_bound_is_killed_at_once(tmp_path: Path) -> None:
     assert process.signals == [("SIGKILL", 0.0)]
 
 
+def test_what_was_written_just_before_the_end_counts(tmp_path: Path) -> None:
+    class Hasty(FakeProcess):
+        def wait(self, timeout_s: float) -> bool:
+            (tmp_path / "big").write_bytes(bytes(100))
+            return super().wait(timeout_s)
+
+    process = Hasty(ends_at=0.05)
+    assert supervise(process, Watch((tmp_path,), 99, 10)).stopped_by is StopReason.OUTPUT_BYTES
+    assert process.signals == []
+
+
 def test_grace_is_no_licence_to_fill_the_disk(tmp_path: Path) -> None:
     process = FakeProcess()
     watch = Watch((tmp_path,), 99, 10)
