@@ -1,7 +1,5 @@
 """What any engine must do, whatever the container does. One suite over every engine."""
 
-# ruff: noqa: S108 - paths in containers
-
 from __future__ import annotations
 
 import io

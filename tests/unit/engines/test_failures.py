@@ -1,4 +1,4 @@
-# ruff: noqa: E501, S108 - engines' messages as they come, and paths in containers
+# ruff: noqa: E501 - engines' messages as they come
 from __future__ import annotations
 
 from dataclasses import replace

@@ -1,4 +1,3 @@
-# ruff: noqa: S108 - paths in containers
 from __future__ import annotations
 
 import resource
