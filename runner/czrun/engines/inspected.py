@@ -9,7 +9,10 @@ from difflib import get_close_matches
 from typing import Any
 from urllib.parse import urlsplit
 
-from czrun.engines.base import EngineInfo, ImageInfo
+from czrun.engines import failures
+from czrun.engines.base import EngineInfo, Exit, ImageInfo
+from czrun.engines.logs import BoundedLog
+from czrun.engines.supervise import Supervised
 from czrun.errors import ContractError
 
 _LIMIT_FLAGS = {
@@ -156,3 +159,35 @@ def seconds(state: Mapping[str, Any]) -> float:
         return max(0.0, (finished - started).total_seconds())
     except (KeyError, ValueError, TypeError):
         return 0.0
+
+
+def exit_of(state: Mapping[str, Any], supervised: Supervised, log: BoundedLog) -> Exit:
+    """Put together how a container ended."""
+    code = int(state["State"]["ExitCode"])
+    fault = failures.init_fault(code, log.last_line())
+    return Exit(
+        exit_code=None if fault else code,
+        oom_killed=bool(state["State"].get("OOMKilled")) or supervised.peaks.oom_killed,
+        stopped_by=supervised.stopped_by,
+        seconds=seconds(state["State"]),
+        cpu_seconds=supervised.peaks.cpu_seconds,
+        peak_memory_bytes=supervised.peaks.memory_bytes,
+        log_tail=log.tail(),
+        settings=settings(state),
+        start_error=fault,
+    )
+
+
+def never_started(fault: str, effective: Mapping[str, object] | None = None) -> Exit:
+    """Describe a container that the image's own fault kept from starting."""
+    return Exit(
+        exit_code=None,
+        oom_killed=False,
+        stopped_by=None,
+        seconds=0.0,
+        cpu_seconds=None,
+        peak_memory_bytes=None,
+        log_tail=(),
+        settings=effective or {},
+        start_error=fault,
+    )

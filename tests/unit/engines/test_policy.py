@@ -52,6 +52,7 @@ def test_the_whole_translation(launch: Launch, info: EngineInfo) -> None:
     assert policy.container_config() == {
         "image": launch.image.digest,
         "command": ["fit"],
+        "entrypoint": None,
         "user": "1000:1000",
         "hostname": "czrun",
         "environment": {"A": "1"},
