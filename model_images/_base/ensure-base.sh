@@ -20,7 +20,8 @@ readonly PULL_S=900
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 work=""
-trap '[ -z "$work" ] || rm -rf --one-file-system -- "$work"' EXIT
+one_file_system=$([ "$(uname -s)" != Linux ] || echo --one-file-system) # a failed debootstrap leaves /proc mounted
+trap '[ -z "$work" ] || rm -rf $one_file_system -- "$work"' EXIT
 
 say() { printf '%s\n' "base-image: $*" >&2; }
 die() {

@@ -261,6 +261,7 @@ class _Road:
         folds = range(self.options.split.n_folds)
         is_cached = all(self.request.is_prepared(home, fold) for fold in folds)
         if not is_cached:
+            self.observer.on_event(PhaseEvent(Phase.PREPARE))
             # Imported here: prepared data need no NumPy and no h5py to be found again.
             from czrun.prepare import prepare
 
@@ -316,6 +317,7 @@ def _describe_dataset(manifests: tuple[PreparedManifest, ...]) -> DatasetRecord:
         prepared=tuple(each.key for each in manifests),
         n_fit=tuple(each.n_fit for each in manifests),
         n_predict=tuple(each.n_predict for each in manifests),
+        cluster_key=first.cluster_key,
         facts=first.facts,
         notes=tuple(dict.fromkeys(note for each in manifests for note in each.notes)),
     )

@@ -95,6 +95,7 @@ class ScoreSheet(ContractModel):
     """The scores of one image over all its trials."""
 
     scorer: int
+    numpy: str = Field(default="", description="Its random streams may differ between releases.")
     metrics: dict[str, MetricRecord]
     classes: tuple[ClassRecord, ...] = ()
     confusion: tuple[tuple[int, ...], ...] = Field(
@@ -133,6 +134,7 @@ class DatasetRecord(ContractModel):
     prepared: tuple[str, ...]
     n_fit: tuple[int, ...]
     n_predict: tuple[int, ...]
+    cluster_key: str | None = Field(default=None, description="obs column by which intervals are clustered.")
     facts: DatasetFacts
     notes: tuple[str, ...] = ()
 

@@ -81,6 +81,8 @@ def _read_sheet(folder: Path) -> ScoreSheet | None:
 
 def _score(trials: Sequence[Trial], home: Path, lease: Lease, folder: Path) -> ScoreSheet:
     # Imported here: a cached run has no need of NumPy.
+    import numpy as np
+
     from czrun.score import score_classification
 
     classes = trials[0].manifest.facts.classes
@@ -90,6 +92,7 @@ def _score(trials: Sequence[Trial], home: Path, lease: Lease, folder: Path) -> S
         scores = score_classification(classified, classes)
         sheet = ScoreSheet(
             scorer=SCORER_VERSION,
+            numpy=np.__version__,
             metrics={name: _metric(scores.metrics[name]) for name in trials[0].task.metrics},
             classes=tuple(
                 ClassRecord(label=each.label, support=each.support, f1=_metric(each.f1))

@@ -179,6 +179,12 @@ class TestIntervals:
         one, five = (score(*trials, n_resamples=2000).metrics["accuracy"] for trials in ([alone], copies))
         assert width(five) == pytest.approx(width(one), rel=0.1)
 
+    def test_cells_are_alike_only_if_they_are_so_under_every_seed(self) -> None:
+        true = np.zeros(200, dtype=int)
+        steady = ClassifiedTrial(0, 0, true, true)
+        found = score(steady, replace(steady, seed=1, predicted=np.arange(200) % 2), n_resamples=2000)
+        assert interval(found.metrics["accuracy"]).low < 0.48, "seed 1 drawn twice, and its cells redrawn"
+
     def test_one_cell_has_a_value_but_no_interval(self) -> None:
         found = score(ClassifiedTrial(0, 0, np.array([1]), np.array([1]))).metrics["accuracy"]
         assert found.value.value == 1

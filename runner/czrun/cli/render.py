@@ -156,8 +156,8 @@ def print_runs(runs: Path, folders: Sequence[Path]) -> None:
         console.print(_text(f"There are no runs in {runs}. `czrun evaluate --image …` makes one."))
         return
     table = Table(pad_edge=False, box=None, header_style="dim")
-    for name in ("run", "image", "task", "data set", "status", "score"):
-        table.add_column(name, overflow="fold")
+    for name in ("run", "image", "data set", "status", "score"):
+        table.add_column(name, overflow="fold", no_wrap=name in ("run", "status", "score"))
     for folder in folders:
         table.add_row(*(_text(cell) for cell in _run_cells(runs, folder)))
     console.print(table)
@@ -165,15 +165,15 @@ def print_runs(runs: Path, folders: Sequence[Path]) -> None:
 
 def _run_cells(runs: Path, folder: Path) -> tuple[str, ...]:
     if not (folder / RECORD_FILE).exists():
-        return (folder.name, "", "", "", "unfinished", "")
+        return (folder.name, "", "", "unfinished", "")
     try:
         record = load_record(runs, folder.name)
     except CzrunError:
-        return (folder.name, "", "", "", "unreadable", "")
+        return (folder.name, "", "", "unreadable", "")
     scores = record.model.scores
     value = scores.metrics[record.primary_metric].value if scores else None
     score = f"{record.primary_metric} {_number(value)}" if scores else ""
-    return (folder.name, record.model.image.reference, record.task, record.dataset.name, record.status, score)
+    return (folder.name, record.model.image.reference, record.dataset.name, record.status, score)
 
 
 def print_tasks(tasks: Mapping[str, Task]) -> None:

@@ -114,9 +114,8 @@ class RankingTally:
 
     def __init__(self, true: IntArray, proba: FloatArray, unit: IntArray) -> None:
         present = np.unique(true)
-        both = present if len(present) > 1 else present[:0]
-        self._classes = [_ClassRanking.of(true == c, proba[:, c], unit) for c in both]
-        self.cost = len(true) * max(1, len(both))
+        self._classes = [_ClassRanking.of(true == c, proba[:, c], unit) for c in present]
+        self.cost = len(true) * len(present)
 
     def values(self, draws: IntArray) -> FloatArray:
         """Score redraws, (replicates, units) → (replicates, 1); NaN where no class has both sides."""

@@ -94,5 +94,8 @@ def interval_note(record: RunRecord) -> str:
     if not intervals:
         return ""
     first = intervals[0]
-    note = f"{first.level:.0%} intervals: {first.method}, {first.n_resamples:,} resamples"
+    units = "cells"
+    if first.n_clusters:
+        units = f"{first.n_clusters} groups of cells by {record.dataset.cluster_key}"
+    note = f"{first.level:.0%} intervals: bootstrap over {units}, {first.n_resamples:,} resamples"
     return note + (f"; {first.note}" if first.note else "")

@@ -265,6 +265,13 @@ class TestInvariances:
         narrow = values(true.astype(np.int8), predicted.astype(np.int8), proba, k)
         assert narrow == values(true, predicted, proba, k)
 
+    @pytest.mark.parametrize("n", range(2, 20))
+    def test_rounding_carries_no_perfect_correlation_beyond_one(self, n: int) -> None:
+        true = np.arange(n) == 0
+        found = values(true.astype(int), true.astype(int))["mcc"]
+        assert found is not None
+        assert 1 - 1e-12 < found <= 1
+
     def test_values_stay_in_their_range(self) -> None:
         for seed in range(20):
             found = values(*cells(seed, n=12))
