@@ -17,7 +17,7 @@ from czrun.contract.outcome import Status
 from czrun.engines.base import Engine, Exit, Launch, Mount, Usage
 from czrun.engines.failures import attribute
 from czrun.engines.policy import contract_environment, current_user, sandbox_user
-from czrun.errors import EngineError, listing
+from czrun.errors import ContractError, EngineError, listing
 from czrun.leases import Lease
 from czrun.manifest import prepared_folder, verify_inputs
 from czrun.plan import Trial
@@ -242,9 +242,15 @@ class _Attempt:
         output = work / "output"
         place.started += 1
         try:
-            end = place.engine.run(launch, lambda usage: self._tick(verb, usage, output))
+            with storage_errors(log):
+                end = place.engine.run(launch, lambda usage: self._tick(verb, usage, output))
         except EngineError as error:
             raise self._infrastructure(verb, error, log) from error
+        except ContractError as error:
+            failure = Failure(
+                phase=verb, status=Status.POLICY_VIOLATION, message=error.message, hint=error.hint
+            )
+            raise _TrialFailedError(failure) from error
         self._check(verb, end, output, log)
         return PhaseRecord(
             run_id=place.run_id,

@@ -313,3 +313,9 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no real data: set CZRUN_TEST_DATA to their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def czrun_type() -> type[Czrun]:
+    """The class, for fixtures that outlive one test."""
+    return Czrun

