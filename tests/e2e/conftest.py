@@ -188,9 +188,10 @@ class Czrun:
         """Wait until `what` returns something, while `process` runs, for a bounded time."""
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
+            has_ended = process.poll() is not None
             if found := what():
                 return found
-            assert process.poll() is None, process.communicate()
+            assert not has_ended, process.communicate()
             time.sleep(0.002)
         raise AssertionError("it didn't happen in time")
 
