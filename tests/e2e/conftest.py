@@ -217,7 +217,8 @@ class Czrun:
 
     def run_ids(self) -> list[str]:
         """Return the ids of all runs, oldest first."""
-        return sorted((path.name for path in self.runs.iterdir()), key=lambda id_: self._began(id_))
+        plans = sorted(self.runs.glob("*/plan.json"), key=lambda path: path.stat().st_mtime_ns)
+        return [path.parent.name for path in plans]
 
     def record(self, run_id: str = "") -> dict[str, Any]:
         """Return the record of a run, or of the only one; it must be strict JSON."""
@@ -252,9 +253,6 @@ class Czrun:
             self.engine.remove_container(name)
             self.engine.remove_volume(name)
         return left
-
-    def _began(self, run_id: str) -> int:
-        return (self.runs / run_id / "plan.json").stat().st_mtime_ns
 
 
 def strict_json(text: str) -> Any:

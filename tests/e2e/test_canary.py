@@ -55,7 +55,7 @@ def write_cells(path: Path, *, shuffle_labels: bool = False) -> Path:
     adata.raw = adata.copy()
     adata.layers["CANARY-layer"] = X.copy()
     adata.uns["cell_type_colors"] = [f"CANARY-{number:06x}" for number in range(len(names))]
-    adata.uns["CANARY-uns"] = dict(zip(names, range(len(names)), strict=True))
+    adata.uns["CANARY-uns"] = {"classes": np.array(names)}
     adata.obsm["X_CANARY"] = np.eye(len(names), dtype=np.float32)[codes]
     adata.varm["CANARY"] = np.ones((cells.n_vars, 1), dtype=np.float32)
     adata.obsp["CANARY"] = csr_matrix((shape[0], shape[0]), dtype=np.float32)
