@@ -6,7 +6,7 @@ import os
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -179,8 +179,10 @@ class _Road:
                 run_id=run.run_id,
                 logs=run.path / "logs",
                 observer=self.observer,
-                use_cache=self.options.use_cache,
             )
+            if not self.options.use_cache:
+                for entry in entries:
+                    entry.trials = tuple(replace(trial, salt=run.run_id) for trial in entry.trials)
             was_cancelled = self._run(entries, place, run)
             status = Status.CANCELLED if was_cancelled else entries[0].status
             record = RunRecord(

@@ -20,7 +20,7 @@ from czrun.contract.outcome import Status
 from czrun.engines.base import Engine, Exit, Launch, Mount, Usage
 from czrun.engines.failures import attribute
 from czrun.engines.policy import contract_environment, current_user, sandbox_user
-from czrun.errors import EngineError, listing
+from czrun.errors import ContractError, EngineError, listing
 from czrun.leases import Lease
 from czrun.manifest import prepared_folder, verify_inputs
 from czrun.plan import Trial
@@ -51,8 +51,6 @@ class Workplace:
         The run, and the folder for its logs.
     observer
         Is told of every step.
-    use_cache
-        Whether results that are there already are taken.
     started
         Containers started so far.
     """
@@ -63,7 +61,6 @@ class Workplace:
     run_id: str
     logs: Path
     observer: Observer
-    use_cache: bool = True
     started: int = field(default=0)
 
 
@@ -159,7 +156,7 @@ class _Attempt:
         log = self.place.logs / self._log_name(verb)
         found = _read_phase(folder)
         # A run that was killed and taken up again finds its own results: those are no other run's cache.
-        if found and (self.place.use_cache or found.run_id == self.place.run_id):
+        if found:
             is_cached = found.run_id != self.place.run_id
             with storage_errors(log):
                 shutil.copyfile(folder / LOG_FILE, log)
@@ -246,9 +243,15 @@ class _Attempt:
         place.started += 1
         _import_ahead()
         try:
-            end = place.engine.run(launch, lambda usage: self._tick(verb, usage, output))
+            with storage_errors(log):
+                end = place.engine.run(launch, lambda usage: self._tick(verb, usage, output))
         except EngineError as error:
             raise self._infrastructure(verb, error, log) from error
+        except ContractError as error:
+            failure = Failure(
+                phase=verb, status=Status.POLICY_VIOLATION, message=error.message, hint=error.hint
+            )
+            raise _TrialFailedError(failure) from error
         self._check(verb, end, output, log)
         return PhaseRecord(
             run_id=place.run_id,
@@ -289,14 +292,17 @@ class _Attempt:
             yield Mount(self.place.home / "assets" / asset.sha256, f"{ASSETS_DIR}/{asset.path}")
 
     def _store(self, final: Path, record: PhaseRecord, log: Path, parts: Mapping[str, Path]) -> None:
-        """Put a finished phase into the cache; what it replaces (`--no-cache`) goes first."""
+        """Put a finished phase into the cache; what another process has put there meanwhile stays.
+
+        That process, or a container of its, may be reading it.
+        """
         stage = self.place.lease.folder()
         with storage_errors(final):
             for name, part in parts.items():
                 part.rename(stage / name)
             shutil.copyfile(log, stage / LOG_FILE)
             write_text(stage / PHASE_FILE, record.model_dump_json())
-            if final.exists():
+            if final.exists() and not _read_phase(final):
                 remove_tree(final)
         publish(stage, final)
 

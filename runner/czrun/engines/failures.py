@@ -116,7 +116,7 @@ _MEANINGS = {
     ExitCode.BAD_INPUT: (
         Status.MODEL_FAILED,
         "The model refused its input.",
-        "`czrun data show` tells what the data set holds; the log may say what the model misses.",
+        "`czrun datasets show` tells what the data set holds; the log may say what the model misses.",
     ),
     ExitCode.RESOURCE_MISSING: (
         Status.MODEL_FAILED,
