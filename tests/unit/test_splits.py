@@ -165,6 +165,12 @@ class TestGroups:
         found = split(plan(SplitKind.GROUP_HOLDOUT), 0, np.zeros(100, np.int32), groups)
         assert {len(found.train), len(found.test)} == {95, 5}
 
+    def test_one_group_is_left_to_learn_from_whatever_the_share(self) -> None:
+        groups = np.array([0] * 4 + [1] * 2, dtype=np.int32)
+        for seed in range(10):
+            asked = plan(SplitKind.GROUP_HOLDOUT, test_size=0.95, seed=seed)
+            assert len(split(asked, 0, np.zeros(6, np.int32), groups).train)
+
     @pytest.mark.parametrize(("kind", "needed"), [(SplitKind.GROUP_HOLDOUT, 2), (SplitKind.GROUP_KFOLD, 5)])
     def test_too_few_groups(self, kind: SplitKind, needed: int) -> None:
         labels = np.zeros(30, dtype=np.int32)
