@@ -136,7 +136,8 @@ def _check_predictions(
             )
         else:
             codes[number] = code
-    if problems and sorted(row[0] for row in body if row) == sorted(cell_ids):
+    found_ids = [row[0] for row in body if row]
+    if found_ids != list(cell_ids) and sorted(found_ids) == sorted(cell_ids):
         findings.problems.append(
             "predictions.csv names the right cells, but some not in the order of the input"
         )

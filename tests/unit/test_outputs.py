@@ -164,6 +164,9 @@ class TestPredictions:
         found = problems(write(view, "\n".join([header, *rows[::-1]])))
         assert "the right cells, but some not in the order of the input" in found[0]
 
+    def test_a_wrong_label_says_nothing_of_the_order(self, view: Path) -> None:
+        assert len(problems(write(view, GOOD.replace("T cell", "t cell")))) == 1
+
     def test_a_field_that_is_longer_than_csv_allows(self, view: Path) -> None:
         findings, ids = Findings(), tuple(f"c{i}" for i in range(200))
         root = os.open(view.parent, os.O_RDONLY | os.O_DIRECTORY)
