@@ -34,7 +34,7 @@ from czrun.records import (
     begin_run,
 )
 from czrun.results import EvaluationResult
-from czrun.sheets import SCORER_VERSION, score_trials
+from czrun.sheets import SCORER_VERSION, forget, score_trials
 from czrun.storage import cache_home, content_key, file_sha256
 from czrun.tasks.base import Task
 from czrun.tasks.registry import find_task
@@ -81,6 +81,8 @@ def run_evaluation(
         engine = (connect or _default_engine)()
         try:
             return _Road(options, task, request, lease, engine, observer or Silent()).go()
+        except KeyboardInterrupt:
+            raise Cancelled("Cancelled before anything ran.", "The same command starts again.") from None
         finally:
             engine.close()
     finally:
@@ -116,7 +118,7 @@ class _Entry:
 
     role: str
     candidate: Candidate
-    trials: tuple[Trial, ...]
+    trials: tuple[Trial, ...] = ()
     done: list[TrialRecord] = field(default_factory=list)
     scores: ScoreSheet | None = None
 
@@ -164,44 +166,32 @@ class _Road:
         _refuse_weak(info)
         self.engine.reap(lambda owner: is_alive(home, owner))
         sweep(home)
-        model = self._admit(self.options.image, dict(self.options.params))
-        control, control_note = self._admit_control(model)
-        self._tell(Phase.IMAGE, began, message=model.image.digest[:19])
+        entries, control_note = self._admit_all(began)
         manifests = self._prepare()
-        entries = [_Entry("model", model, self._plan(model, manifests))]
-        if control:
-            entries.append(_Entry("control", control, self._plan(control, manifests)))
-        with begin_run(self.options.output, self._run_plan(entries, started)) as run:
-            place = Workplace(
-                engine=self.engine,
-                home=home,
-                lease=self.lease,
-                run_id=run.run_id,
-                logs=run.path / "logs",
-                observer=self.observer,
+        for entry in entries:
+            entry.trials = plan_trials(
+                entry.candidate, self.task, manifests, self.options.seeds, self.options.limits
             )
+        with begin_run(self.options.output, self._run_plan(entries, started)) as run:
             if not self.options.use_cache:
                 for entry in entries:
                     entry.trials = tuple(replace(trial, salt=run.run_id) for trial in entry.trials)
+            place = Workplace(self.engine, home, self.lease, run.run_id, run.path / "logs", self.observer)
             was_cancelled = self._run(entries, place, run)
-            status = Status.CANCELLED if was_cancelled else entries[0].status
-            record = RunRecord(
-                run_id=run.run_id,
-                started=run.plan.started,
+            record = self._record(
+                run,
+                entries,
+                was_cancelled=was_cancelled,
                 seconds=round(time.monotonic() - began, 3),
-                status=status,
-                task=self.task.id,
-                primary_metric=self.task.metrics[0],
-                model=entries[0].record(status),
-                control=entries[1].record(entries[1].status) if control and not was_cancelled else None,
                 control_note=control_note,
                 dataset=_describe_dataset(manifests),
-                seeds=self.options.seeds,
-                limits=self.options.limits,
                 environment=_describe_environment(info),
                 containers_started=place.started,
             )
             record.save(run.path)
+            if not self.options.use_cache:
+                for entry in entries:
+                    forget(entry.trials, home)
         if was_cancelled:
             raise Cancelled(
                 f"Cancelled: its containers are gone, and {run.path}/record.json says how far it came.",
@@ -225,6 +215,48 @@ class _Road:
         except KeyboardInterrupt:
             return True
         return False
+
+    def _record(
+        self,
+        run: RunFolder,
+        entries: list[_Entry],
+        *,
+        was_cancelled: bool,
+        seconds: float,
+        control_note: str,
+        dataset: DatasetRecord,
+        environment: EnvironmentRecord,
+        containers_started: int,
+    ) -> RunRecord:
+        model, controls = entries[0], entries[1:]
+        status = Status.CANCELLED if was_cancelled else model.status
+        shown = controls[0] if controls and not was_cancelled else None
+        return RunRecord(
+            run_id=run.run_id,
+            started=run.plan.started,
+            seconds=seconds,
+            status=status,
+            task=self.task.id,
+            primary_metric=self.task.metrics[0],
+            model=model.record(status),
+            control=shown.record(shown.status) if shown else None,
+            control_note=control_note,
+            dataset=dataset,
+            seeds=self.options.seeds,
+            limits=self.options.limits,
+            environment=environment,
+            containers_started=containers_started,
+        )
+
+    def _admit_all(self, began: float) -> tuple[list[_Entry], str]:
+        """Admit the model and, unless it is left out, its control; return them and why there is no control."""
+        model = self._admit(self.options.image, dict(self.options.params))
+        control, note = self._admit_control(model)
+        self._tell(Phase.IMAGE, began, message=model.image.digest[:19])
+        entries = [_Entry("model", model)]
+        if control:
+            entries.append(_Entry("control", control))
+        return entries, note
 
     def _admit(self, reference: str, params: dict[str, str]) -> Candidate:
         """Look an image up and read its declaration; nothing of it is run to learn what it is."""
@@ -272,9 +304,6 @@ class _Road:
         sizes = f"{manifests[0].n_fit:,} + {manifests[0].n_predict:,} cells"
         self._tell(Phase.PREPARE, began, cached=is_cached, message=sizes)
         return manifests
-
-    def _plan(self, candidate: Candidate, manifests: tuple[PreparedManifest, ...]) -> tuple[Trial, ...]:
-        return plan_trials(candidate, self.task, manifests, self.options.seeds, self.options.limits)
 
     def _run_plan(self, entries: list[_Entry], started: str) -> RunPlan:
         keys = {
