@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from czrun.accounts import Entry, describe_dataset, describe_environment
 from czrun.contract.image import parse_labels
 from czrun.contract.outcome import Status
 from czrun.datasets.catalogue import find_dataset
@@ -22,15 +21,11 @@ from czrun.options import EvaluateOptions
 from czrun.plan import Candidate, Trial, plan_trials
 from czrun.progress import Observer, Phase, PhaseEvent, Silent
 from czrun.records import (
-    CandidateRecord,
     DatasetRecord,
     EnvironmentRecord,
-    ImageRecord,
     RunFolder,
     RunPlan,
     RunRecord,
-    ScoreSheet,
-    TrialRecord,
     begin_run,
 )
 from czrun.results import EvaluationResult
@@ -39,7 +34,6 @@ from czrun.storage import cache_home, content_key, file_sha256
 from czrun.tasks.base import Task
 from czrun.tasks.registry import find_task
 from czrun.trial import Workplace, run_trial
-from czrun.version import __version__
 
 
 def run_evaluation(
@@ -113,41 +107,6 @@ def _request(options: EvaluateOptions, task: Task) -> PrepareRequest:
 
 
 @dataclass
-class _Entry:
-    """One image on the road: its trials, and what has come of them so far."""
-
-    role: str
-    candidate: Candidate
-    trials: tuple[Trial, ...] = ()
-    done: list[TrialRecord] = field(default_factory=list)
-    scores: ScoreSheet | None = None
-
-    def record(self, status: Status) -> CandidateRecord:
-        """Return what the run's record says of it."""
-        image = self.candidate.image
-        declaration = self.candidate.declaration
-        return CandidateRecord(
-            image=ImageRecord(
-                reference=image.reference,
-                digest=image.digest,
-                repo_digests=image.repo_digests,
-                title=declaration.title,
-                version=declaration.version,
-            ),
-            params=self.candidate.params,
-            status=status,
-            trials=tuple(self.done),
-            scores=self.scores,
-        )
-
-    @property
-    def status(self) -> Status:
-        """The first failure's status, or success."""
-        failed = [trial.status for trial in self.done if trial.status is not Status.SUCCEEDED]
-        return failed[0] if failed else Status.SUCCEEDED
-
-
-@dataclass
 class _Road:
     """One evaluation under way."""
 
@@ -184,8 +143,8 @@ class _Road:
                 was_cancelled=was_cancelled,
                 seconds=round(time.monotonic() - began, 3),
                 control_note=control_note,
-                dataset=_describe_dataset(manifests),
-                environment=_describe_environment(info),
+                dataset=describe_dataset(manifests),
+                environment=describe_environment(info),
                 containers_started=place.started,
             )
             record.save(run.path)
@@ -199,7 +158,7 @@ class _Road:
             )
         return EvaluationResult(record, run.path)
 
-    def _run(self, entries: list[_Entry], place: Workplace, run: RunFolder) -> bool:
+    def _run(self, entries: list[Entry], place: Workplace, run: RunFolder) -> bool:
         """Run and score the model, then the control; return whether the user stopped it."""
         try:
             for entry in entries:
@@ -219,7 +178,7 @@ class _Road:
     def _record(
         self,
         run: RunFolder,
-        entries: list[_Entry],
+        entries: list[Entry],
         *,
         was_cancelled: bool,
         seconds: float,
@@ -248,14 +207,14 @@ class _Road:
             containers_started=containers_started,
         )
 
-    def _admit_all(self, began: float) -> tuple[list[_Entry], str]:
-        """Admit the model and, unless it is left out, its control; return them and why there is no control."""
+    def _admit_all(self, began: float) -> tuple[list[Entry], str]:
+        """Admit the model and, unless it is left out, its control; say why where there is none."""
         model = self._admit(self.options.image, dict(self.options.params))
         control, note = self._admit_control(model)
         self._tell(Phase.IMAGE, began, message=model.image.digest[:19])
-        entries = [_Entry("model", model)]
+        entries = [Entry("model", model)]
         if control:
-            entries.append(_Entry("control", control))
+            entries.append(Entry("control", control))
         return entries, note
 
     def _admit(self, reference: str, params: dict[str, str]) -> Candidate:
@@ -305,7 +264,7 @@ class _Road:
         self._tell(Phase.PREPARE, began, cached=is_cached, message=sizes)
         return manifests
 
-    def _run_plan(self, entries: list[_Entry], started: str) -> RunPlan:
+    def _run_plan(self, entries: list[Entry], started: str) -> RunPlan:
         keys = {
             "trials": [trial.predict_key() for entry in entries for trial in entry.trials],
             "limits": self.options.limits.model_dump(mode="json"),
@@ -320,7 +279,7 @@ class _Road:
             dataset=self.request.spec.name,
         )
 
-    def _subject(self, entry: _Entry, trial: Trial) -> str:
+    def _subject(self, entry: Entry, trial: Trial) -> str:
         return entry.role if len(entry.trials) == 1 else f"{entry.role} {trial.name}"
 
     def _tell(
@@ -336,31 +295,3 @@ def _refuse_weak(info: EngineInfo) -> None:
             f"This engine can't hold a container to its limits:\n{listing(info.weaknesses)}",
             "`czrun doctor` says more. Untrusted code is not run without limits.",
         )
-
-
-def _describe_dataset(manifests: tuple[PreparedManifest, ...]) -> DatasetRecord:
-    first = manifests[0]
-    return DatasetRecord(
-        name=first.dataset,
-        sha256=first.dataset_sha256,
-        label_key=first.label_key,
-        split=first.split,
-        prepared=tuple(each.key for each in manifests),
-        n_fit=tuple(each.n_fit for each in manifests),
-        n_predict=tuple(each.n_predict for each in manifests),
-        cluster_key=first.cluster_key,
-        facts=first.facts,
-        notes=tuple(dict.fromkeys(note for each in manifests for note in each.notes)),
-    )
-
-
-def _describe_environment(info: EngineInfo) -> EnvironmentRecord:
-    return EnvironmentRecord(
-        czrun=__version__,
-        python=platform.python_version(),
-        platform=f"{os.uname().sysname} {os.uname().machine}",
-        engine=f"{info.product} {info.version} (API {info.api_version})",
-        kernel=info.kernel,
-        cgroup=f"v{info.cgroup_version} ({info.cgroup_driver})",
-        storage_driver=info.storage_driver,
-    )
