@@ -29,7 +29,9 @@ PATIENCE_S = 120.0
 PUPPET_LABELS = {
     "org.czrun.contract": "1",
     "org.czrun.tasks": "cell-type-classification",
-    "org.czrun.params": json.dumps({"fit": {"type": "str"}, "predict": {"type": "str"}, "n": {"type": "int"}}),
+    "org.czrun.params": json.dumps(
+        {"fit": {"type": "str"}, "predict": {"type": "str"}, "n": {"type": "int"}}
+    ),
 }
 
 
