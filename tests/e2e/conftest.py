@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from czrun.engines.docker import DockerEngine, connect
-from czrun.engines.policy import OWNER_LABEL, RUN_LABEL
+from czrun.engines.policy import RUN_LABEL
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
@@ -29,7 +29,9 @@ PATIENCE_S = 120.0
 PUPPET_LABELS = {
     "org.czrun.contract": "1",
     "org.czrun.tasks": "cell-type-classification",
-    "org.czrun.params": json.dumps({"fit": {"type": "str"}, "predict": {"type": "str"}, "n": {"type": "int"}}),
+    "org.czrun.params": json.dumps(
+        {"fit": {"type": "str"}, "predict": {"type": "str"}, "n": {"type": "int"}}
+    ),
 }
 
 

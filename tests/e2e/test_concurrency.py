@@ -69,9 +69,7 @@ def test_a_repeat_without_the_cache_does_not_take_the_model_from_a_predict_under
         fresh.ushered(process).succeeded()
 
 
-def test_another_cache_does_not_reap_what_it_does_not_know(
-    czrun: Czrun, fresh: Czrun, oracle: str
-) -> None:
+def test_another_cache_does_not_reap_what_it_does_not_know(czrun: Czrun, fresh: Czrun, oracle: str) -> None:
     process = czrun.start(*czrun.evaluation(oracle, predict="hold(); answer()"))
     czrun.held(process)
     fresh.evaluate(oracle).succeeded()

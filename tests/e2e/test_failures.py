@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from .conftest import Czrun, Done
+    from .conftest import Czrun
 
 USAGE, DATASET, CONTRACT, ENGINE, MODEL, CANCELLED = 2, 3, 4, 5, 6, 130
 
@@ -114,12 +114,16 @@ def test_a_transient_failure_is_tried_once_more(czrun: Czrun, oracle: str) -> No
 def test_what_a_model_says_of_its_failure_is_shown(czrun: Czrun, oracle: str) -> None:
     reported = '{"status": "error", "error": {"message": "no such gene", "hint": "use symbols"}}'
     source = f"(OUTPUT / 'result.json').write_text({reported!r}); raise SystemExit(65)"
-    czrun.evaluate(oracle, predict=source).failed(MODEL, "It says: no such gene", "Its own advice: use symbols")
+    czrun.evaluate(oracle, predict=source).failed(
+        MODEL, "It says: no such gene", "Its own advice: use symbols"
+    )
 
 
 def test_a_model_that_ignores_sigterm_ends_at_its_deadline(czrun: Czrun, oracle: str) -> None:
     source = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
-    czrun.evaluate(oracle, "--timeout", "1s", predict=source).failed(MODEL, "longer than its 1 s", "--timeout")
+    czrun.evaluate(oracle, "--timeout", "1s", predict=source).failed(
+        MODEL, "longer than its 1 s", "--timeout"
+    )
     trial_of(czrun, "timed_out")
 
 
@@ -208,7 +212,9 @@ def test_a_read_only_runs_folder_is_told(
     czrun: Czrun, oracle: str, in_private_mounts: Callable[..., Czrun]
 ) -> None:
     czrun.runs.mkdir()
-    readonly = in_private_mounts(f"mount --bind {czrun.runs} {czrun.runs}; mount -o remount,ro,bind {czrun.runs}")
+    readonly = in_private_mounts(
+        f"mount --bind {czrun.runs} {czrun.runs}; mount -o remount,ro,bind {czrun.runs}"
+    )
     readonly.evaluate(oracle).failed(ENGINE, "can't be written", "--output")
 
 

@@ -158,7 +158,11 @@ def differences(one: Any, other: Any, where: str = "record") -> list[str]:
 
 @pytest.fixture(scope="session")
 def undisturbed(
-    engine: Any, puppet: str, many_cells: Path, tmp_path_factory: pytest.TempPathFactory, czrun_type: type[Czrun]
+    engine: Any,
+    puppet: str,
+    many_cells: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    czrun_type: type[Czrun],
 ) -> tuple[dict[str, Any], bytes]:
     """The essence and the predictions of a run that nobody killed."""
     folder = tmp_path_factory.mktemp("undisturbed")

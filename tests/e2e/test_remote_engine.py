@@ -36,7 +36,11 @@ def test_the_scores_are_those_of_a_local_engine(czrun: Czrun, remote: Czrun) -> 
         ("pass", "invalid_output", 4),
         ("os.mkfifo(folder() / 'predictions.csv')", "policy_violation", 4),
         ("(folder() / 'predictions.csv').symlink_to('/etc/passwd')", "policy_violation", 4),
-        ("answer(); os.truncate(os.open(OUTPUT / 'big', os.O_CREAT | os.O_RDWR), 2 << 30)", "output_too_large", 4),
+        (
+            "answer(); os.truncate(os.open(OUTPUT / 'big', os.O_CREAT | os.O_RDWR), 2 << 30)",
+            "output_too_large",
+            4,
+        ),
         ("raise SystemExit(1)", "model_failed", 6),
     ],
 )
