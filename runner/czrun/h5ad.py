@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -49,10 +50,11 @@ class H5adReader:
         self.path = path
         self._file = _open(path)
         try:
-            self._matrix, self._obs, self._var = self._select(layer)
-            self.n_obs, self.n_vars = (int(size) for size in self._shape())
-            self._names = _index(self._obs)
-            self._check_rows(layer)
+            with _reading(path):
+                self._matrix, self._obs, self._var = self._select(layer)
+                self.n_obs, self.n_vars = (int(size) for size in self._shape())
+                self._names = _index(self._obs)
+                self._check_rows(layer)
         except BaseException:
             self._file.close()
             raise
@@ -69,7 +71,8 @@ class H5adReader:
 
     def column(self, key: str) -> Texts:
         """Return one obs column as text, None where it is missing, shape (n_obs,)."""
-        return _texts(_read_column(self._obs, key))
+        with _reading(self.path):
+            return _texts(_read_column(self._obs, key))
 
     def obs_names(self) -> Texts:
         """Return the obs index, shape (n_obs,)."""
@@ -78,25 +81,38 @@ class H5adReader:
     def genes(self) -> Genes:
         """Return the var index, with gene symbols and Ensembl ids where a column holds them."""
         found = {}
-        present = _columns(self._var)
-        for name, spellings in (("gene_symbol", _SYMBOL_COLUMNS), ("ensembl_id", _ENSEMBL_COLUMNS)):
-            for spelling in spellings:
-                if spelling in present and name not in found:
-                    found[name] = _texts(_read_column(self._var, spelling))
-        return Genes(_index(self._var), found)
+        with _reading(self.path):
+            present = _columns(self._var)
+            for name, spellings in (("gene_symbol", _SYMBOL_COLUMNS), ("ensembl_id", _ENSEMBL_COLUMNS)):
+                for spelling in spellings:
+                    if spelling in present and name not in found:
+                        found[name] = _texts(_read_column(self._var, spelling))
+            return Genes(_index(self._var), found)
 
     def row_nnz(self) -> npt.NDArray[np.int64]:
         """Return how many values each row stores, shape (n_obs,); a dense matrix is read once for it."""
         if self._is_csr():
-            indptr: npt.NDArray[np.int64] = self._matrix["indptr"][:].astype(np.int64)
+            with _reading(self.path):
+                indptr: npt.NDArray[np.int64] = self._matrix["indptr"][:].astype(np.int64)
             return np.diff(indptr)
         return np.concatenate([np.diff(block.indptr) for block in self.blocks()])
 
     def blocks(self) -> Iterator[RowBlock]:
         """Yield all rows in order, about two million stored values at a time."""
-        if isinstance(self._matrix, h5py.Dataset):
-            yield from self._dense_blocks()
-            return
+        is_dense = isinstance(self._matrix, h5py.Dataset)
+        pieces = self._dense_blocks() if is_dense else self._sparse_blocks()
+        while True:
+            with _reading(self.path):
+                block = next(pieces, None)
+            if block is None:
+                return
+            yield block
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _sparse_blocks(self) -> Iterator[RowBlock]:
         from anndata.io import sparse_dataset  # noqa: TID251 - this module is anndata's one home
 
         matrix = sparse_dataset(self._matrix)
@@ -108,10 +124,6 @@ class H5adReader:
             nnz = self.row_nnz()
         for start, stop in _block_bounds(nnz):
             yield _canonical(matrix[start:stop], start, self.path)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
     def _dense_blocks(self) -> Iterator[RowBlock]:
         rows = max(1, _BLOCK_VALUES // max(1, self.n_vars))
@@ -180,6 +192,23 @@ def _open(path: Path) -> Any:  # noqa: ANN401 - h5py has no types
         ) from error
 
 
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn whatever h5py, anndata, pandas and NumPy raise over a damaged or odd file into a DatasetError."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # anndata tells its users to rewrite old files; ours can't
+            yield
+    except (DatasetError, MemoryError):
+        raise
+    except Exception as error:
+        what = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        raise DatasetError(
+            f"{path} can't be read: it is damaged, or not laid out as AnnData ({what}).",
+            "Copy it again; or, if anndata.read_h5ad opens it, write it again with adata.write_h5ad(...).",
+        ) from error
+
+
 def _reason(error: OSError) -> str:
     text = str(error)
     return text[text.find("truncated file") :].rstrip(")")
@@ -198,13 +227,11 @@ def _legacy_frames(path: Path) -> dict[str, Any]:
     """Read the frames of a file from before anndata 0.7: compound arrays, their categories kept in uns."""
     from anndata import read_h5ad  # noqa: TID251
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # anndata tells its users to rewrite old files; ours can't
-        old = read_h5ad(path, backed="r")
-        frames = {"obs": old.obs, "var": old.var}
-        if old.raw is not None:
-            frames["raw.var"] = old.raw.var
-        old.file.close()
+    old = read_h5ad(path, backed="r")
+    frames = {"obs": old.obs, "var": old.var}
+    if old.raw is not None:
+        frames["raw.var"] = old.raw.var
+    old.file.close()
     return frames
 
 
@@ -229,6 +256,11 @@ def _texts(values: Any) -> Texts:  # noqa: ANN401
     import pandas as pd
 
     series = pd.Series(np.asarray(values) if isinstance(values, pd.Index) else values)
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        # By way of the categories: spread out, whole numbers with one missing would turn into 1.0, 2.0.
+        names = np.array([*(str(name) for name in series.cat.categories), None], dtype=object)
+        named: Texts = names[series.cat.codes.to_numpy()]
+        return named
     missing = series.isna().to_numpy()
     texts = np.array([str(value) for value in series.to_numpy(dtype=object)], dtype=object)
     texts[missing] = None

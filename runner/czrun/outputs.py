@@ -9,8 +9,10 @@ from __future__ import annotations
 import csv
 import io
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -134,7 +136,8 @@ def _check_predictions(
             )
         else:
             codes[number] = code
-    if problems and sorted(row[0] for row in body if row) == sorted(cell_ids):
+    found_ids = [row[0] for row in body if row]
+    if found_ids != list(cell_ids) and sorted(found_ids) == sorted(cell_ids):
         findings.problems.append(
             "predictions.csv names the right cells, but some not in the order of the input"
         )
@@ -186,22 +189,14 @@ def read_float_array(name: str, folder: int, shape: tuple[int, ...]) -> npt.NDAr
     cells = int(np.prod(shape))
     descriptor = open_plain(name, folder, 8 * cells + _SLACK_BYTES)
     with os.fdopen(descriptor, "rb") as file:
-        try:
-            version = np.lib.format.read_magic(file)
-            read_header = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }[version]
-            found, is_fortran, dtype = read_header(file)
-        except (ValueError, KeyError, EOFError) as error:
-            raise RefusedFileError(
-                f"{name} is not a NumPy .npy file ({str(error)[:100]})", is_hostile=False
-            ) from None
+        found, is_fortran, dtype = _read_header(name, file)
         if dtype.kind != "f" or dtype.itemsize > 8 or dtype.hasobject:
             reason = f"{name} holds {str(dtype)[:_SHOWN]}; float16, float32 or float64 is expected"
             raise RefusedFileError(reason, is_hostile=dtype.hasobject)
         if found != shape:
-            raise RefusedFileError(f"{name} has shape {found}; {shape} is expected", is_hostile=False)
+            raise RefusedFileError(
+                f"{name} has shape {_show_shape(found)}; {shape} is expected", is_hostile=False
+            )
         size = os.fstat(descriptor).st_size - file.tell()
         if size != cells * dtype.itemsize:
             reason = (
@@ -210,6 +205,29 @@ def read_float_array(name: str, folder: int, shape: tuple[int, ...]) -> npt.NDAr
             raise RefusedFileError(reason, is_hostile=False)
         flat = np.frombuffer(file.read(size), dtype=dtype)
     return flat.reshape(shape, order="F" if is_fortran else "C").astype(np.float64)
+
+
+def _read_header(name: str, file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read a .npy header: shape, whether it is in Fortran order, dtype."""
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on headers that Python 2 wrote
+            return readers[np.lib.format.read_magic(file)](file)
+    except Exception as error:  # noqa: BLE001
+        # NumPy parses the header as Python source: a hostile one brings about anything from TokenError to
+        # MemoryError, and whoever wrote it must not get off as a failure of ours.
+        said = " ".join(str(error).split())[:100] or type(error).__name__
+        raise RefusedFileError(f"{name} is not a NumPy .npy file ({said})", is_hostile=False) from None
+
+
+def _show_shape(shape: tuple[int, ...]) -> str:
+    """Write a shape out; a hostile one has numbers that Python refuses to write, or thousands of them."""
+    sizes = [str(size) if size < 1 << 63 else "huge" for size in shape[:5]]
+    return f"({', '.join(sizes)}{',' if len(shape) == 1 else ''}{', ...' if len(shape) > 5 else ''})"
 
 
 def _what_else(folder: int) -> str:

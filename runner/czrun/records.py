@@ -208,9 +208,12 @@ class RunFolder:
         folder = runs / f"{stamp}-{secrets.token_hex(3)}"
         with storage_errors(folder):
             (folder / "logs").mkdir(parents=True)
-            write_text(folder / PLAN_FILE, plan.model_dump_json(indent=1) + "\n")
-            descriptor = os.open(folder / PLAN_FILE, os.O_RDONLY | os.O_CLOEXEC)
+            # Locked under another name first: nobody may take the run up before we hold it.
+            hidden = folder / f".{PLAN_FILE}"
+            write_text(hidden, plan.model_dump_json(indent=1) + "\n")
+            descriptor = os.open(hidden, os.O_RDONLY | os.O_CLOEXEC)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
+            hidden.rename(folder / PLAN_FILE)
         return cls(folder, descriptor, plan)
 
     def release(self) -> None:

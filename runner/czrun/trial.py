@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from pydantic import ValidationError
@@ -238,6 +241,7 @@ class _Attempt:
         )
         output = work / "output"
         place.started += 1
+        _import_ahead()
         try:
             with storage_errors(log):
                 end = place.engine.run(launch, lambda usage: self._tick(verb, usage, output))
@@ -336,6 +340,12 @@ class _Attempt:
 def predictions_folder(home: Path, key: str) -> Path:
     """Return where checked predictions of this key lie."""
     return home / "predictions" / key
+
+
+def _import_ahead() -> None:
+    """Import, while the container runs, what comes after it: 0.2 s that nobody then waits for."""
+    if "czrun.score" not in sys.modules:
+        Thread(target=lambda: [import_module(name) for name in ("czrun.collect", "czrun.score")]).start()
 
 
 def _read_phase(folder: Path) -> PhaseRecord | None:

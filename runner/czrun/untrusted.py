@@ -60,9 +60,9 @@ def open_plain(name: str, folder: int, max_bytes: int) -> int:
     except FileNotFoundError:
         raise
     except OSError as error:
-        is_link = stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
-        reason = "is a symbolic link" if is_link else f"can't be opened ({error.strerror})"
-        raise RefusedFileError(f"{name} {reason}", is_hostile=is_link) from None
+        mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+        reason = "is a symbolic link" if stat.S_ISLNK(mode) else f"can't be opened ({error.strerror})"
+        raise RefusedFileError(f"{name} {reason}", is_hostile=not stat.S_ISREG(mode)) from None
     info = os.fstat(descriptor)
     refusal = None
     if not stat.S_ISREG(info.st_mode):

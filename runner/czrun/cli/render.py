@@ -103,20 +103,20 @@ def _outcome(event: PhaseEvent) -> str:
     return " · ".join(parts)
 
 
-def print_result(record: RunRecord, folder: Path, style: str) -> None:
-    """Print a run's result to stdout as table, json or csv."""
+def print_result(record: RunRecord, folder: Path, style: str, metrics: Sequence[str]) -> None:
+    """Print a run's result to stdout: as json whole, as table or csv the metrics that are named."""
     if style == "json":
         sys.stdout.write(record.model_dump_json(indent=1) + "\n")
     elif style == "csv":
-        sys.stdout.write(as_csv(record))
+        sys.stdout.write(as_csv(metric_rows(record, metrics)))
     else:
-        _print_table(record, folder)
+        _print_table(record, folder, metrics)
 
 
-def _print_table(record: RunRecord, folder: Path) -> None:
+def _print_table(record: RunRecord, folder: Path, metrics: Sequence[str]) -> None:
     console = Console(highlight=False)
     console.print(_text(headline(record), style="bold"))
-    rows = metric_rows(record)
+    rows = metric_rows(record, metrics)
     if rows:
         table = Table(pad_edge=False, box=None, header_style="dim")
         for name in ("metric", "value", "95 % interval", "negative control"):

@@ -19,6 +19,7 @@ from czrun.errors import ContractError, UsageError, listing, unknown_name
 LABEL_PREFIX = "org.czrun."
 OCI_PREFIX = "org.opencontainers.image."
 MAX_LABEL_CHARS = 16_384
+_SHOWN_PATH = 200
 
 Text = Annotated[str, StringConstraints(max_length=300)]
 ParamName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
@@ -89,7 +90,12 @@ class ImageDeclaration(ContractModel):
     contract: Literal[1]
     tasks: tuple[TaskId, ...] = Field(min_length=1)
     verbs: tuple[Verb, ...] = (Verb.FIT, Verb.PREDICT)
-    params: dict[ParamName, Param] = Field(default_factory=dict, max_length=64)
+    params: dict[ParamName, Param] = Field(
+        default_factory=dict,
+        max_length=64,
+        # pydantic states a key's pattern in the schema, but not that no other key will do.
+        json_schema_extra={"additionalProperties": False},
+    )
     assets: tuple[Asset, ...] = Field(default=(), max_length=32)
     resources: dict[Text, JsonValue] = Field(
         default_factory=dict, description="A hint about memory, CPUs or GPUs; it never changes a limit."
@@ -182,7 +188,8 @@ def describe(error: ValidationError) -> list[str]:
     """Turn a pydantic error into one line per problem: where, what, and the value's beginning."""
     lines = []
     for problem in error.errors(include_url=False, include_context=False):
-        where = ".".join(str(part) for part in problem["loc"]) or "(file)"
+        # Cut as well: a path into hostile JSON is as long as the JSON is deep.
+        where = ".".join(str(part) for part in problem["loc"])[:_SHOWN_PATH] or "(file)"
         lines.append(f"{where}: {problem['msg']} (got {str(problem['input'])[:60]!r})")
     return lines
 

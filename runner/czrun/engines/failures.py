@@ -200,17 +200,18 @@ def _start_hint(text: str) -> str:
     return "Try the image by hand: docker run --rm IMAGE predict"
 
 
-# What engines say at create or start when the image can't be started as it is. Captured from Docker 20.10 and
-# 28 (runc) and Podman 4.3 (crun, runc); the tests hold the texts.
+# What engines say at create or start when the image can't be started as it is; the tests hold the texts of
+# Docker 20.10, captured, and the wordings of Docker 28 and Podman.
 _IMAGE_FAULTS = re.compile(
     r"exec format error"
-    r"|executable file .* not found"
+    r"|executable file\b.*not found"
     r"|no command specified"
     r"|no command or entrypoint provided"
     r"|exec: \"[^\"]*\": (?:stat .*no such file or directory|permission denied|is a directory)"
-    r"|exec .*: no such file or directory"
-    r"|(?:exec|open executable)\b.*: permission denied"
+    r"|exec (?:user|container) process\b.*: (?:no such file or directory|permission denied)"
+    r"|open executable\b.*: permission denied"
     r"|chdir to cwd .* failed"
+    r"|cannot mkdir: .* is not a directory"
     r"|mount a directory onto a file",
     re.IGNORECASE | re.DOTALL,
 )

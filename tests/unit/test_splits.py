@@ -1,0 +1,298 @@
+"""What a split promises: nothing on both sides, nothing lost, the same result on every machine."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from czrun.errors import DatasetError, UsageError
+from czrun.split_plan import SplitKind, SplitPlan, grouped
+from czrun.splits import Split, split
+
+SEEDS = st.integers(0, 2**31 - 1)
+
+
+def codes(*, most: int, min_size: int, max_size: int = 80) -> st.SearchStrategy[Any]:
+    return st.lists(st.integers(0, most), min_size=min_size, max_size=max_size).map(
+        lambda values: np.unique(values, return_inverse=True)[1].astype(np.int32)
+    )
+
+
+def plan(kind: SplitKind, **more: Any) -> SplitPlan:
+    return SplitPlan(kind=kind, **{"group_key": "donor_id", "split_key": "part", **more})
+
+
+def assert_clean(found: Split, n_obs: int) -> None:
+    assert not set(found.train) & set(found.test)
+    assert len(found.train)
+    assert len(found.test)
+    assert sorted([*found.train, *found.test]) == list(range(n_obs))
+    assert list(found.train) == sorted(found.train)
+    assert list(found.test) == sorted(found.test)
+
+
+def all_folds(asked: SplitPlan, labels: Any, groups: Any = None) -> list[Split]:
+    return [split(asked, fold, labels, groups) for fold in range(asked.n_folds)]
+
+
+class TestHoldout:
+    @given(labels=codes(most=6, min_size=8), seed=SEEDS, share=st.floats(0.1, 0.9))
+    def test_every_cell_is_on_one_side(self, labels: Any, seed: int, share: float) -> None:
+        if max(Counter(labels.tolist()).values()) < 2:
+            return  # every class has one cell, and all of them are for training
+        found = split(plan(SplitKind.HOLDOUT, seed=seed, test_size=share), 0, labels)
+        assert_clean(found, len(labels))
+
+    @given(labels=codes(most=6, min_size=8), seed=SEEDS, share=st.floats(0.05, 0.95))
+    def test_every_class_with_two_cells_is_on_both_sides(self, labels: Any, seed: int, share: float) -> None:
+        counts = Counter(labels.tolist())
+        if max(counts.values()) < 2:
+            return
+        found = split(plan(SplitKind.HOLDOUT, seed=seed, test_size=share), 0, labels)
+        for label, count in counts.items():
+            in_test = int((labels[found.test] == label).sum())
+            assert in_test == 0 if count == 1 else 0 < in_test < count
+
+    @given(seed=SEEDS, share=st.floats(0.1, 0.9))
+    def test_each_class_keeps_its_share_to_within_one_cell(self, seed: int, share: float) -> None:
+        labels = np.repeat(np.arange(4, dtype=np.int32), [100, 50, 33, 17])
+        found = split(plan(SplitKind.HOLDOUT, seed=seed, test_size=share), 0, labels)
+        tested = np.bincount(labels[found.test], minlength=4)
+        assert np.all(np.abs(tested - np.bincount(labels) * share) <= 1)
+        assert abs(len(found.test) - 200 * share) <= 1
+
+    def test_a_class_of_one_cell_is_learned_not_asked(self) -> None:
+        labels = np.array([0] * 10 + [1], dtype=np.int32)
+        assert 10 in split(plan(SplitKind.HOLDOUT), 0, labels).train
+
+    def test_the_order_of_the_file_does_not_decide(self) -> None:
+        labels = np.zeros(100, dtype=np.int32)
+        found = split(plan(SplitKind.HOLDOUT), 0, labels)
+        assert not np.array_equal(found.test, np.arange(20))
+        assert not np.array_equal(found.test, np.arange(80, 100))
+
+    def test_classes_of_one_cell_each_leave_nothing_to_test(self) -> None:
+        with pytest.raises(DatasetError, match="leaves no test cells") as refused:
+            split(plan(SplitKind.HOLDOUT), 0, np.arange(5, dtype=np.int32))
+        assert "--test-size" in refused.value.hint
+
+
+class TestKFold:
+    @given(labels=codes(most=5, min_size=10), folds=st.integers(2, 10), seed=SEEDS)
+    def test_each_cell_is_tested_exactly_once(self, labels: Any, folds: int, seed: int) -> None:
+        found = all_folds(plan(SplitKind.KFOLD, folds=folds, seed=seed), labels)
+        for each in found:
+            assert_clean(each, len(labels))
+        assert sorted(np.concatenate([each.test for each in found])) == list(range(len(labels)))
+
+    @given(labels=codes(most=5, min_size=10), folds=st.integers(2, 10), seed=SEEDS)
+    def test_folds_and_their_classes_differ_by_one_cell_at_most(
+        self, labels: Any, folds: int, seed: int
+    ) -> None:
+        found = all_folds(plan(SplitKind.KFOLD, folds=folds, seed=seed), labels)
+        sizes = [len(each.test) for each in found]
+        assert max(sizes) - min(sizes) <= 1
+        per_class = np.array([np.bincount(labels[each.test], minlength=6) for each in found])
+        assert np.all(per_class.max(axis=0) - per_class.min(axis=0) <= 1)
+
+    def test_it_is_as_balanced_as_scikit_learn(self) -> None:
+        from sklearn.model_selection import StratifiedKFold
+
+        labels = np.repeat(np.arange(5, dtype=np.int32), [61, 37, 22, 9, 6])
+        ours = [each.test for each in all_folds(plan(SplitKind.KFOLD, folds=5, seed=3), labels)]
+        peer = StratifiedKFold(5, shuffle=True, random_state=3).split(labels, labels)
+        theirs = [test for _, test in peer]
+        ours_sizes, theirs_sizes = (
+            [np.bincount(labels[t], minlength=5) for t in each] for each in (ours, theirs)
+        )
+        assert np.ptp(ours_sizes, axis=0).max() <= np.ptp(theirs_sizes, axis=0).max()
+        assert sorted(map(len, ours)) == sorted(map(len, theirs))
+
+    def test_fewer_cells_than_folds(self) -> None:
+        with pytest.raises(DatasetError, match="4 cells can't be divided into 5 folds") as refused:
+            split(plan(SplitKind.KFOLD, folds=5), 0, np.zeros(4, dtype=np.int32))
+        assert "--folds 4" in refused.value.hint
+
+
+class TestGroups:
+    @given(groups=codes(most=9, min_size=6), seed=SEEDS, share=st.floats(0.1, 0.9))
+    def test_a_held_out_group_is_on_one_side(self, groups: Any, seed: int, share: float) -> None:
+        if groups.max() < 1:
+            return
+        labels = np.zeros(len(groups), dtype=np.int32)
+        found = split(plan(SplitKind.GROUP_HOLDOUT, seed=seed, test_size=share), 0, labels, groups)
+        assert_clean(found, len(groups))
+        assert not set(groups[found.train]) & set(groups[found.test])
+
+    @given(groups=codes(most=9, min_size=6), folds=st.integers(2, 6), seed=SEEDS)
+    def test_each_group_is_tested_once_and_whole(self, groups: Any, folds: int, seed: int) -> None:
+        if groups.max() + 1 < folds:
+            return
+        labels = np.zeros(len(groups), dtype=np.int32)
+        found = all_folds(plan(SplitKind.GROUP_KFOLD, folds=folds, seed=seed), labels, groups)
+        for each in found:
+            assert_clean(each, len(groups))
+            assert not set(groups[each.train]) & set(groups[each.test])
+        tested = [group for each in found for group in set(groups[each.test])]
+        assert sorted(tested) == sorted(set(groups))
+
+    @given(seed=SEEDS)
+    def test_it_is_as_balanced_as_scikit_learn(self, seed: int) -> None:
+        from sklearn.model_selection import GroupKFold
+
+        groups = np.repeat(np.arange(8, dtype=np.int32), [858, 408, 1015, 516, 1244, 1256, 1488, 2030])
+        ours = all_folds(
+            plan(SplitKind.GROUP_KFOLD, folds=4, seed=seed), np.zeros(len(groups), np.int32), groups
+        )
+        theirs = GroupKFold(4).split(groups, groups=groups)
+        assert sorted(len(each.test) for each in ours) == sorted(len(test) for _, test in theirs)
+
+    @given(seed=SEEDS)
+    def test_the_held_out_share_is_as_near_as_the_groups_allow(self, seed: int) -> None:
+        groups = np.repeat(np.arange(20, dtype=np.int32), 10)
+        labels = np.zeros(200, dtype=np.int32)
+        found = split(plan(SplitKind.GROUP_HOLDOUT, seed=seed, test_size=0.2), 0, labels, groups)
+        assert len(found.test) == 40
+
+    def test_two_groups_give_one_each(self) -> None:
+        groups = np.array([0] * 95 + [1] * 5, dtype=np.int32)
+        found = split(plan(SplitKind.GROUP_HOLDOUT), 0, np.zeros(100, np.int32), groups)
+        assert {len(found.train), len(found.test)} == {95, 5}
+
+    def test_one_group_is_left_to_learn_from_whatever_the_share(self) -> None:
+        groups = np.array([0] * 4 + [1] * 2, dtype=np.int32)
+        for seed in range(10):
+            asked = plan(SplitKind.GROUP_HOLDOUT, test_size=0.95, seed=seed)
+            assert len(split(asked, 0, np.zeros(6, np.int32), groups).train)
+
+    @pytest.mark.parametrize(("kind", "needed"), [(SplitKind.GROUP_HOLDOUT, 2), (SplitKind.GROUP_KFOLD, 5)])
+    def test_too_few_groups(self, kind: SplitKind, needed: int) -> None:
+        labels = np.zeros(30, dtype=np.int32)
+        with pytest.raises(DatasetError, match=rf"'donor_id' has 1 group\(s\).* needs {needed}") as refused:
+            split(plan(kind), 0, labels, groups=labels)
+        assert "--group-key" in refused.value.hint
+
+    def test_without_the_column(self) -> None:
+        with pytest.raises(DatasetError, match="needs its column") as refused:
+            split(plan(SplitKind.GROUP_HOLDOUT), 0, np.zeros(30, dtype=np.int32))
+        assert "--group-key" in refused.value.hint
+
+
+class TestPredefined:
+    @pytest.mark.parametrize("train", ["train", "Training", " fit "])
+    @pytest.mark.parametrize("test", ["test", "TESTING", "holdout", "held-out", "predict"])
+    def test_the_words_that_are_understood(self, train: str, test: str) -> None:
+        words = np.array([train, test, train], dtype=object)
+        found = split(plan(SplitKind.PREDEFINED), 0, np.zeros(3, np.int32), predefined=words)
+        assert found.train.tolist() == [0, 2]
+        assert found.test.tolist() == [1]
+
+    def test_cells_with_another_word_take_no_part(self) -> None:
+        words = np.array(["train", "validation", None, "test"], dtype=object)
+        found = split(plan(SplitKind.PREDEFINED), 0, np.zeros(4, np.int32), predefined=words)
+        assert found.train.tolist() == [0]
+        assert found.test.tolist() == [3]
+
+    @pytest.mark.parametrize("words", [["a", "b"], ["train", "train"], ["test", "test"], [None, None]])
+    def test_a_column_that_does_not_say_both(self, words: list[str | None]) -> None:
+        with pytest.raises(DatasetError, match="'part' doesn't say which cells are train") as refused:
+            split(
+                plan(SplitKind.PREDEFINED), 0, np.zeros(2, np.int32), predefined=np.array(words, dtype=object)
+            )
+        assert repr(str(words[0])) in refused.value.message
+        assert "'train' and 'test'" in refused.value.hint
+
+    def test_without_the_column(self) -> None:
+        with pytest.raises(DatasetError, match="needs its column") as refused:
+            split(plan(SplitKind.PREDEFINED), 0, np.zeros(2, np.int32))
+        assert "--split-key" in refused.value.hint
+
+
+class TestStability:
+    """A change here changes every published score: the preparer's version must then rise with it."""
+
+    LABELS = np.array([0, 1, 2, 0, 1, 0, 2, 1, 0, 0, 1, 2], dtype=np.int32)
+    GROUPS = np.array([0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 4, 5], dtype=np.int32)
+
+    @pytest.mark.parametrize(
+        ("kind", "seed", "tests"),
+        [
+            (SplitKind.HOLDOUT, 0, [[2, 5, 7, 9]]),
+            (SplitKind.HOLDOUT, 1, [[4, 5, 8, 11]]),
+            (SplitKind.KFOLD, 0, [[2, 3, 4, 9], [5, 8, 10, 11], [0, 1, 6, 7]]),
+            (SplitKind.GROUP_HOLDOUT, 0, [[4, 5, 6, 7]]),
+            (SplitKind.GROUP_KFOLD, 0, [[8, 9, 10, 11], [0, 1, 6, 7], [2, 3, 4, 5]]),
+        ],
+    )
+    def test_the_same_cells_for_ever(self, kind: SplitKind, seed: int, tests: list[list[int]]) -> None:
+        asked = plan(kind, folds=3, test_size=0.3, seed=seed)
+        assert [each.test.tolist() for each in all_folds(asked, self.LABELS, self.GROUPS)] == tests
+
+    def test_the_same_cells_for_ever_in_a_large_set(self) -> None:
+        labels = (np.arange(10_000) ** 2 % 7).astype(np.int32)
+        found = split(plan(SplitKind.HOLDOUT, seed=42), 0, labels)
+        assert (
+            hashlib.sha256(found.test.astype("<i8").tobytes()).hexdigest()
+            == "aa4129709d8971b3c64ff47e08904f713eeefbc3807cd0b995dc1978c6a60ca9"
+        )
+
+    def test_another_seed_tests_other_cells(self) -> None:
+        labels = np.zeros(50, dtype=np.int32)
+        tests = {tuple(split(plan(SplitKind.HOLDOUT, seed=seed), 0, labels).test) for seed in range(5)}
+        assert len(tests) == 5
+
+
+class TestPlan:
+    @pytest.mark.parametrize(
+        ("fields", "message", "hint"),
+        [
+            ({"kind": SplitKind.KFOLD, "folds": 1}, "--folds 1", "--folds 5"),
+            ({"test_size": 0.0}, "--test-size", "0.2"),
+            ({"test_size": 1.0}, "--test-size", "0.2"),
+            ({"test_size": float("nan")}, "--test-size", "0.2"),
+            ({"kind": SplitKind.GROUP_KFOLD}, "needs --group-key", "donor_id"),
+            ({"kind": SplitKind.PREDEFINED}, "needs --split-key", "original_split"),
+        ],
+    )
+    def test_a_combination_that_makes_no_sense(self, fields: dict[str, Any], message: str, hint: str) -> None:
+        with pytest.raises(UsageError) as refused:
+            SplitPlan(**fields)
+        assert message in refused.value.message
+        assert hint in refused.value.hint
+
+    @pytest.mark.parametrize(
+        ("kind", "matters"),
+        [
+            (SplitKind.HOLDOUT, {"seed", "test_size"}),
+            (SplitKind.KFOLD, {"seed", "folds"}),
+            (SplitKind.GROUP_HOLDOUT, {"seed", "test_size", "group_key"}),
+            (SplitKind.GROUP_KFOLD, {"seed", "folds", "group_key"}),
+            (SplitKind.PREDEFINED, {"split_key"}),
+        ],
+    )
+    def test_it_is_known_by_what_determines_it(self, kind: SplitKind, matters: set[str]) -> None:
+        others = {"folds": 7, "test_size": 0.5, "seed": 9, "group_key": "batch", "split_key": "fold"}
+        base = plan(kind).describe()
+        changing = {name for name, value in others.items() if plan(kind, **{name: value}).describe() != base}
+        assert changing == matters
+
+    def test_only_k_fold_kinds_have_several_folds(self) -> None:
+        assert {kind: plan(kind, folds=4).n_folds for kind in SplitKind} == {
+            SplitKind.HOLDOUT: 1,
+            SplitKind.KFOLD: 4,
+            SplitKind.GROUP_HOLDOUT: 1,
+            SplitKind.GROUP_KFOLD: 4,
+            SplitKind.PREDEFINED: 1,
+        }
+
+    def test_a_group_column_makes_the_split_grouped(self) -> None:
+        assert grouped(SplitKind.HOLDOUT, "donor_id") is SplitKind.GROUP_HOLDOUT
+        assert grouped(SplitKind.KFOLD, "donor_id") is SplitKind.GROUP_KFOLD
+        assert grouped(SplitKind.HOLDOUT, None) is SplitKind.HOLDOUT
+        assert grouped(SplitKind.PREDEFINED, "donor_id") is SplitKind.PREDEFINED
