@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from czrun.engines.docker import DockerEngine, connect
-from czrun.engines.policy import OWNER_LABEL, RUN_LABEL
+from czrun.engines.policy import RUN_LABEL
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]

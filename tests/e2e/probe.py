@@ -1,14 +1,17 @@
 """A model that looks for a text in everything it can see, and prints where it found it."""
 
+# A script for a container, where a path is text that may hold any byte.
+# ruff: noqa: ANN001, ANN201, PTH113, PTH114, PTH115, PTH118, PTH208, T201
+
 import json
 import os
 import sys
 from pathlib import Path
 
 # In two pieces, or the probe would find itself.
-CANARY = "CAN" + "ARY"
-FORMS = [CANARY.encode(code) for code in ("ascii", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")]
-FORMS += [CANARY.lower().encode(), CANARY[::-1].encode(), CANARY.encode().hex().encode()]
+TEXT = "CAN" + "ARY"
+FORMS = [TEXT.encode(code) for code in ("ascii", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")]
+FORMS += [TEXT.lower().encode(), TEXT[::-1].encode(), TEXT.encode().hex().encode()]
 PROC = ("environ", "cmdline", "mountinfo", "mounts", "mountstats", "maps", "cgroup", "status", "comm", "stat")
 KERNEL = ("proc", "sys")
 
@@ -61,8 +64,8 @@ classes = job["dataset"].pop("classes")
 rest = json.dumps(job)
 report = {
     "found": found,
-    "in_classes": sum(name.count(CANARY) for name in classes),
-    "in_the_rest_of_the_job": rest.count(CANARY) + rest.lower().count(CANARY.lower()),
+    "in_classes": sum(name.count(TEXT) for name in classes),
+    "in_the_rest_of_the_job": rest.count(TEXT) + rest.lower().count(TEXT.lower()),
     "unread": [line for line in unread if line.startswith("/czrun")],
     "seen": [path for path in seen if path.startswith("/czrun")],
 }

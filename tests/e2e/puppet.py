@@ -4,6 +4,8 @@
 here at hand. Without them it learns nothing, and calls every cell by the first class.
 """
 
+# ruff: noqa: ANN001, ANN201
+
 import csv
 import json
 import os

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from .conftest import Czrun, Done
+    from .conftest import Czrun
 
 USAGE, DATASET, CONTRACT, ENGINE, MODEL, CANCELLED = 2, 3, 4, 5, 6, 130
 
