@@ -42,6 +42,9 @@ from czrun.trial import Workplace, run_trial
 from czrun.version import __version__
 
 
+_NOT_REACHED = "not run: the model failed first"
+
+
 def run_evaluation(
     options: EvaluateOptions,
     observer: Observer | None = None,
@@ -183,6 +186,9 @@ class _Road:
             )
             was_cancelled = self._run(entries, place, run)
             status = Status.CANCELLED if was_cancelled else entries[0].status
+            was_reached = len(entries) > 1 and bool(entries[1].done) and not was_cancelled
+            if control and not was_reached:
+                control_note = "not run: the run was cancelled" if was_cancelled else _NOT_REACHED
             record = RunRecord(
                 run_id=run.run_id,
                 started=run.plan.started,
@@ -191,9 +197,9 @@ class _Road:
                 task=self.task.id,
                 primary_metric=self.task.metrics[0],
                 model=entries[0].record(status),
-                control=entries[1].record(entries[1].status) if control and not was_cancelled else None,
+                control=entries[1].record(entries[1].status) if was_reached else None,
                 control_note=control_note,
-                dataset=_describe_dataset(manifests),
+                dataset=_describe_dataset(self.request.spec.name, manifests),
                 seeds=self.options.seeds,
                 limits=self.options.limits,
                 environment=_describe_environment(info),
@@ -306,10 +312,10 @@ def _refuse_weak(info: EngineInfo) -> None:
         )
 
 
-def _describe_dataset(manifests: tuple[PreparedManifest, ...]) -> DatasetRecord:
+def _describe_dataset(name: str, manifests: tuple[PreparedManifest, ...]) -> DatasetRecord:
     first = manifests[0]
     return DatasetRecord(
-        name=first.dataset,
+        name=name,  # not the manifest's: the same cells may have been prepared under another name
         sha256=first.dataset_sha256,
         label_key=first.label_key,
         split=first.split,
