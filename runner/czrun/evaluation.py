@@ -41,7 +41,6 @@ from czrun.tasks.registry import find_task
 from czrun.trial import Workplace, run_trial
 from czrun.version import __version__
 
-
 _NOT_REACHED = "not run: the model failed first"
 
 
@@ -105,12 +104,13 @@ def _request(options: EvaluateOptions, task: Task) -> PrepareRequest:
         if (value := getattr(options, name)) is not None:
             changes[name] = value
     spec = DatasetSpec.model_validate({**spec.model_dump(), **changes})
+    plan = options.split.keyed(spec.split_key)
     if not spec.path.is_file() or not spec.path.stat().st_size:
         # The reader knows every way in which a path can be wrong.
         from czrun.h5ad import H5adReader
 
         H5adReader(spec.path)
-    return PrepareRequest(spec, file_sha256(spec.path), task, options.split)
+    return PrepareRequest(spec, file_sha256(spec.path), task, plan)
 
 
 @dataclass
