@@ -56,11 +56,11 @@ class Entry:
         return failed[0] if failed else Status.SUCCEEDED
 
 
-def describe_dataset(manifests: tuple[PreparedManifest, ...]) -> DatasetRecord:
+def describe_dataset(name: str, manifests: tuple[PreparedManifest, ...]) -> DatasetRecord:
     """Return what a record says of the data that a run met."""
     first = manifests[0]
     return DatasetRecord(
-        name=first.dataset,
+        name=name,  # not the manifest's: the same cells may have been prepared under another name
         sha256=first.dataset_sha256,
         label_key=first.label_key,
         split=first.split,

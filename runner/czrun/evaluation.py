@@ -35,6 +35,8 @@ from czrun.tasks.base import Task
 from czrun.tasks.registry import find_task
 from czrun.trial import Workplace, run_trial
 
+_NOT_REACHED = "not run: the model failed first"
+
 
 def run_evaluation(
     options: EvaluateOptions,
@@ -98,12 +100,13 @@ def _request(options: EvaluateOptions, task: Task) -> PrepareRequest:
         if (value := getattr(options, name)) is not None:
             changes[name] = value
     spec = DatasetSpec.model_validate({**spec.model_dump(), **changes})
+    plan = options.split.keyed(spec.split_key)
     if not spec.path.is_file() or not spec.path.stat().st_size:
         # The reader knows every way in which a path can be wrong.
         from czrun.h5ad import H5adReader
 
         H5adReader(spec.path)
-    return PrepareRequest(spec, file_sha256(spec.path), task, options.split)
+    return PrepareRequest(spec, file_sha256(spec.path), task, plan)
 
 
 @dataclass
@@ -143,7 +146,7 @@ class _Road:
                 was_cancelled=was_cancelled,
                 seconds=round(time.monotonic() - began, 3),
                 control_note=control_note,
-                dataset=describe_dataset(manifests),
+                dataset=describe_dataset(self.request.spec.name, manifests),
                 environment=describe_environment(info),
                 containers_started=place.started,
             )
@@ -189,7 +192,9 @@ class _Road:
     ) -> RunRecord:
         model, controls = entries[0], entries[1:]
         status = Status.CANCELLED if was_cancelled else model.status
-        shown = controls[0] if controls and not was_cancelled else None
+        shown = controls[0] if controls and controls[0].done and not was_cancelled else None
+        if controls and not shown:
+            control_note = "not run: the run was cancelled" if was_cancelled else _NOT_REACHED
         return RunRecord(
             run_id=run.run_id,
             started=run.plan.started,
