@@ -48,7 +48,7 @@ start_dockerd() {
         [ -w /var/log ] || log=$(mktemp "${TMPDIR:-/tmp}/dockerd.XXXXXX")
         say "starting dockerd, log in $log"
         # A session of its own: it outlives this terminal, and a Ctrl-C here isn't its business.
-        setsid dockerd >"$log" 2>&1 </dev/null &
+        setsid dockerd >>"$log" 2>&1 </dev/null &
         pid=$!
     fi
     local waited=0

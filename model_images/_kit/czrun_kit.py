@@ -561,8 +561,7 @@ def _fit(job: Job, fit: Callable[[Job, Cells], M], save: Callable[[M, Path], obj
         raise BadInput(f"fit takes one input, the job lists {len(job.inputs)}")
     write_progress(job, 0.0, "fit")
     model = fit(job, read_cells(job.inputs[0].path))
-    with replacing(job.model_dir / "model") as part:
-        save(model, part)
+    save(model, job.model_dir / "model")
     write_progress(job, 1.0, "fit")
 
 

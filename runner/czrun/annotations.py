@@ -26,6 +26,8 @@ class Annotated:
         Rows of the source that take part, shape (n,).
     labels, groups, clusters
         Codes from 0, shape (n,); groups keep together in a split, clusters (donors) in the bootstrap.
+    cluster_key
+        The obs column of the clusters.
     classes
         Labels in code order.
     predefined
@@ -41,6 +43,7 @@ class Annotated:
     classes: tuple[str, ...]
     groups: Codes | None
     clusters: Codes | None
+    cluster_key: str | None
     predefined: Texts | None
     organisms: tuple[str, ...]
     notes: tuple[str, ...]
@@ -72,7 +75,15 @@ def annotate(source: CellSource, spec: DatasetSpec, plan: SplitPlan) -> Annotate
         source.column(plan.split_key)[rows] if plan.kind is SplitKind.PREDEFINED and plan.split_key else None
     )
     return Annotated(
-        rows, codes, classes, groups, clusters, predefined, _organisms(source, spec), tuple(notes)
+        rows=rows,
+        labels=codes,
+        classes=classes,
+        groups=groups,
+        clusters=clusters,
+        cluster_key=donor_key if clusters is not None else None,
+        predefined=predefined,
+        organisms=_organisms(source, spec),
+        notes=tuple(notes),
     )
 
 

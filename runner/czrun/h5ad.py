@@ -377,7 +377,8 @@ def _reserve(group: Any, name: str, dtype: str, length: int) -> int:  # noqa: AN
     layout.set_layout(h5py.h5d.CONTIGUOUS)
     layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    layout.set_obj_track_times(False)  # the hour of writing would make every copy another file
+    # Unlike h5py's own interface, HDF5 notes the time: the same data would get another hash every second.
+    layout.set_obj_track_times(False)
     kind = h5py.h5t.py_create(np.dtype(dtype))
     array = h5py.h5d.create(group.id, name.encode(), kind, h5py.h5s.create_simple((length,)), layout)
     return int(array.get_offset() or 0)

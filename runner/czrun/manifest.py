@@ -33,6 +33,7 @@ class PreparedManifest(ContractModel):
     n_fit: int
     n_predict: int
     n_groups: int | None
+    cluster_key: str | None = None
     facts: DatasetFacts
     fit_inputs: tuple[InputFile, ...]
     predict_inputs: tuple[InputFile, ...]

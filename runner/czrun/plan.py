@@ -31,6 +31,13 @@ class Trial:
     """One fold and one seed of one candidate: at most one fit and one predict container.
 
     A plain value: it can be sent to another process or machine as it is.
+
+    Attributes
+    ----------
+    candidate, task, manifest, seed, limits
+        What determines the result.
+    salt
+        Sets a run that wants results of its own (``--no-cache``) apart: they get keys that no other run has.
     """
 
     candidate: Candidate
@@ -38,6 +45,7 @@ class Trial:
     manifest: PreparedManifest
     seed: int
     limits: Limits
+    salt: str = ""
 
     @property
     def fold(self) -> int:
@@ -65,6 +73,7 @@ class Trial:
                 "params": self.candidate.params,
                 "seed": self.seed,
                 "contract": CONTRACT_VERSION,
+                **({"salt": self.salt} if self.salt else {}),
             }
         )
 

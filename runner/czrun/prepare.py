@@ -140,6 +140,7 @@ class _Fold:
             n_fit=len(train.rows),
             n_predict=len(test.rows),
             n_groups=None if cells.groups is None else int(cells.groups.max()) + 1,
+            cluster_key=cells.cluster_key,
             facts=facts,
             fit_inputs=(_input_file(stage, "train", train),),
             predict_inputs=(_input_file(stage, "v0", test),),

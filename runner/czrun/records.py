@@ -95,6 +95,7 @@ class ScoreSheet(ContractModel):
     """The scores of one image over all its trials."""
 
     scorer: int
+    numpy: str = Field(default="", description="Its random streams may differ between releases.")
     metrics: dict[str, MetricRecord]
     classes: tuple[ClassRecord, ...] = ()
     confusion: tuple[tuple[int, ...], ...] = Field(
@@ -133,6 +134,7 @@ class DatasetRecord(ContractModel):
     prepared: tuple[str, ...]
     n_fit: tuple[int, ...]
     n_predict: tuple[int, ...]
+    cluster_key: str | None = Field(default=None, description="obs column by which intervals are clustered.")
     facts: DatasetFacts
     notes: tuple[str, ...] = ()
 
@@ -286,7 +288,7 @@ def find_run(runs: Path, name: str) -> Path:
     """Return a run's folder; raises UsageError."""
     folders = {path.name: path for path in run_folders(runs)}
     if name == "last" and folders:
-        return folders[max(folders)]
+        return run_folders(runs)[-1]
     matches = [run_id for run_id in folders if run_id == name or (len(name) >= 4 and name in run_id)]
     if len(matches) > 1:
         raise UsageError(
@@ -299,7 +301,16 @@ def find_run(runs: Path, name: str) -> Path:
 
 def run_folders(runs: Path) -> list[Path]:
     """Return the folders of all runs, oldest first."""
-    return sorted(path.parent for path in runs.glob(f"*/{PLAN_FILE}"))
+    # An id begins with the second; of two runs in one second the plan that was written later is the later run.
+    plans = sorted(runs.glob(f"*/{PLAN_FILE}"), key=lambda plan: (plan.parent.name[:15], _written(plan)))
+    return [plan.parent for plan in plans]
+
+
+def _written(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def remove_run(runs: Path, name: str) -> Path:

@@ -19,7 +19,8 @@ from czrun.engines.policy import contract_environment
 
 MIB = 1024**2
 
-LIMITS = Limits(wall_s=60, cpus=1, memory_bytes=256 * MIB, output_bytes=8 * MIB, output_files=50)
+# A quarter of the memory must not be the 64 MiB that engines give /dev/shm by default.
+LIMITS = Limits(wall_s=60, cpus=1, memory_bytes=320 * MIB, output_bytes=8 * MIB, output_files=50)
 
 REPOSITORY = Path(__file__).parents[2]
 

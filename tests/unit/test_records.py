@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,12 @@ class TestFinding:
 
     def test_by_last(self, runs: Path) -> None:
         assert find_run(runs, "last").name == "20260104-030405-def789"
+
+    def test_the_last_of_one_second_is_the_one_begun_later(self, runs: Path) -> None:
+        for number, name in enumerate(("20270101-000000-fff", "20270101-000000-aaa")):
+            saved(runs, made_record(run_id=name))
+            os.utime(runs / name / "plan.json", (number, number))
+        assert find_run(runs, "last").name == "20270101-000000-aaa"
 
     def test_a_part_that_fits_several(self, runs: Path) -> None:
         with pytest.raises(UsageError, match="fits 3 runs") as refused:

@@ -20,9 +20,6 @@ class Format(StrEnum):
     CSV = "csv"
 
 
-DATA, SPLIT, LIMITS, RESULT = "Data", "Split", "Limits", "Result"
-
-
 def evaluate(
     image: Annotated[str, typer.Option(help="The model's image, for example my-model:latest.")],
     dataset: Annotated[
@@ -61,6 +58,9 @@ def evaluate(
     memory: Annotated[str, typer.Option(help="Memory per container.")] = "4GiB",
     gpus: Annotated[int, typer.Option(help="GPUs per container.")] = 0,
     timeout: Annotated[str, typer.Option(help="Wall-clock limit per container.")] = "30m",
+    metric: Annotated[
+        list[str] | None, typer.Option(help="Show only this metric; repeatable (all are recorded).")
+    ] = None,
     output: Annotated[
         Path, typer.Option(help="Folder of all runs.", envvar="CZRUN_RUNS", show_envvar=False)
     ] = Path("runs"),
@@ -80,7 +80,9 @@ def evaluate(
     params = _parse_params(param or [])
     from czrun.api import evaluate as run
     from czrun.cli.render import print_result, watcher
+    from czrun.tasks.registry import chosen_metrics, find_task
 
+    shown = chosen_metrics(find_task(task), metric or [])
     with watcher(sys.stderr) as observer:
         result = run(
             image=image,
@@ -109,7 +111,7 @@ def evaluate(
             observer=observer,
         )
     if result.metrics or format_ is Format.JSON:
-        print_result(result.record, result.folder, format_.value)
+        print_result(result.record, result.folder, format_.value, shown)
     result.raise_for_status()
 
 

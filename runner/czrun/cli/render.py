@@ -103,20 +103,20 @@ def _outcome(event: PhaseEvent) -> str:
     return " · ".join(parts)
 
 
-def print_result(record: RunRecord, folder: Path, style: str) -> None:
-    """Print a run's result to stdout as table, json or csv."""
+def print_result(record: RunRecord, folder: Path, style: str, metrics: Sequence[str]) -> None:
+    """Print a run's result to stdout: as json whole, as table or csv the metrics that are named."""
     if style == "json":
         sys.stdout.write(record.model_dump_json(indent=1) + "\n")
     elif style == "csv":
-        sys.stdout.write(as_csv(record))
+        sys.stdout.write(as_csv(metric_rows(record, metrics)))
     else:
-        _print_table(record, folder)
+        _print_table(record, folder, metrics)
 
 
-def _print_table(record: RunRecord, folder: Path) -> None:
+def _print_table(record: RunRecord, folder: Path, metrics: Sequence[str]) -> None:
     console = Console(highlight=False)
     console.print(_text(headline(record), style="bold"))
-    rows = metric_rows(record)
+    rows = metric_rows(record, metrics)
     if rows:
         table = Table(pad_edge=False, box=None, header_style="dim")
         for name in ("metric", "value", "95 % interval", "negative control"):
@@ -124,10 +124,12 @@ def _print_table(record: RunRecord, folder: Path) -> None:
         for row in rows:
             is_primary = row.metric == record.primary_metric
             interval = f"{_number(row.low)} – {_number(row.high)}" if row.low is not None else "–"
-            value = _number(row.value) if row.value is not None else f"undefined: {row.reason}"
-            cells = (row.metric, value, interval, _number(row.control))
+            cells = (row.metric, _number(row.value), interval, _number(row.control))
             table.add_row(*(_text(cell) for cell in cells), style="bold" if is_primary else "")
         console.print(table)
+    for row in rows:
+        if row.value is None:
+            console.print(_text(f"{row.metric} is undefined: {row.reason}", "dim"))
     for line in _footer(record, folder):
         console.print(_text(line, style="dim"))
 
@@ -156,8 +158,8 @@ def print_runs(runs: Path, folders: Sequence[Path]) -> None:
         console.print(_text(f"There are no runs in {runs}. `czrun evaluate --image …` makes one."))
         return
     table = Table(pad_edge=False, box=None, header_style="dim")
-    for name in ("run", "image", "task", "data set", "status", "score"):
-        table.add_column(name, overflow="fold")
+    for name in ("run", "image", "data set", "status", "score"):
+        table.add_column(name, overflow="fold", no_wrap=name in ("run", "status", "score"))
     for folder in folders:
         table.add_row(*(_text(cell) for cell in _run_cells(runs, folder)))
     console.print(table)
@@ -165,15 +167,15 @@ def print_runs(runs: Path, folders: Sequence[Path]) -> None:
 
 def _run_cells(runs: Path, folder: Path) -> tuple[str, ...]:
     if not (folder / RECORD_FILE).exists():
-        return (folder.name, "", "", "", "unfinished", "")
+        return (folder.name, "", "", "unfinished", "")
     try:
         record = load_record(runs, folder.name)
     except CzrunError:
-        return (folder.name, "", "", "", "unreadable", "")
+        return (folder.name, "", "", "unreadable", "")
     scores = record.model.scores
     value = scores.metrics[record.primary_metric].value if scores else None
     score = f"{record.primary_metric} {_number(value)}" if scores else ""
-    return (folder.name, record.model.image.reference, record.task, record.dataset.name, record.status, score)
+    return (folder.name, record.model.image.reference, record.dataset.name, record.status, score)
 
 
 def print_tasks(tasks: Mapping[str, Task]) -> None:

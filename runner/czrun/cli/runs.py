@@ -47,7 +47,9 @@ def show(
     from czrun.results import EvaluationResult
 
     record, folder = load_record(output, run), find_run(output, run)
-    print_result(record, folder, format_.value)
+    print_result(
+        record, folder, format_.value, tuple(record.model.scores.metrics) if record.model.scores else ()
+    )
     EvaluationResult(record, folder).raise_for_status()
 
 

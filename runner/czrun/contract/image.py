@@ -47,7 +47,8 @@ class Param(ContractModel):
         """Read a value from the command line; raises UsageError where it doesn't fit."""
         value = _PARSERS[self.type](text)
         if value is None:
-            raise UsageError(f"--param {name}={text}: {name} takes {_ARTICLE[self.type]}.", self.help)
+            hint = self.help or f"For example --param {name}={_EXAMPLES[self.type]}."
+            raise UsageError(f"--param {name}={text}: {name} takes {_ARTICLE[self.type]}.", hint)
         if self.choices and value not in self.choices:
             valid = ", ".join(str(choice) for choice in self.choices)
             raise UsageError(f"--param {name}={text}: not one of the choices.", f"Valid: {valid}.")
@@ -79,6 +80,7 @@ _PARSERS: dict[str, Callable[[str], int | float | str | None]] = {
     "str": str,
     "bool": _parse_bool,
 }
+_EXAMPLES = {"int": "3", "float": "0.5", "str": "text", "bool": "true"}
 _ARTICLE = {"int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false"}
 
 

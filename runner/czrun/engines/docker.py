@@ -5,22 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import threading
+import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
-from socket import SHUT_RDWR
 from typing import Any
 
 import docker  # noqa: TID251 - the adapter
-import requests
-import urllib3
 from docker.context import ContextAPI  # noqa: TID251 - the adapter
 from docker.errors import (  # noqa: TID251 - the adapter
     APIError,
-    DockerException,
-    ImageNotFound,
     NotFound,
 )
 from docker.utils import kwargs_from_env  # noqa: TID251 - the adapter
@@ -29,8 +24,9 @@ from czrun.contract.job import JOB_PATH
 from czrun.engines import failures, inspected
 from czrun.engines.base import EngineInfo, Exit, ImageInfo, Launch, Usage
 from czrun.engines.connection import no_engine, refused_ssh, socket_candidates
+from czrun.engines.container import TRANSPORT_ERRORS, Container, calling, said, status_of
 from czrun.engines.handover import hand_over
-from czrun.engines.logs import BoundedLog, Frames
+from czrun.engines.logs import BoundedLog
 from czrun.engines.policy import (
     HOSTS_FILE,
     OWNER_LABEL,
@@ -38,20 +34,13 @@ from czrun.engines.policy import (
     current_user,
     policy_for,
 )
-from czrun.engines.sampling import Meter, StatsMeter, cgroup_meter
-from czrun.engines.supervise import Supervised, Supervisor
+from czrun.engines.supervise import Supervisor
 from czrun.engines.volumes import VolumeTransport
 from czrun.engines.watch import Watch
 from czrun.errors import EngineError
 
 TIMEOUT_S = 60
 """For one answer of the engine. A hanging engine thereby ends in an error."""
-
-RECONNECTS = 3
-LAST_WORDS_S = 5.0
-"""For the output that is still under way when a container has ended."""
-
-_TRANSPORT_ERRORS = (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
 _log = logging.getLogger(__name__)
 
@@ -70,18 +59,18 @@ def connect() -> DockerEngine:
     """
     if address := os.environ.get("DOCKER_HOST"):
         return _reach(address, {**kwargs_from_env()})
-    with _calling("read the Docker context"):
+    with calling("read the Docker context"):
         context = ContextAPI.get_context(os.environ.get("DOCKER_CONTEXT"))
     if context is not None and context.Name != "default" and context.Host:
         return _reach(context.Host, {"base_url": context.Host, "tls": context.TLSConfig})
     tried = []
-    for socket in socket_candidates(os.environ, Path.home()):
+    for path in socket_candidates(os.environ, Path.home()):
         try:
-            if not socket.exists():
+            if not path.exists():
                 continue
-            return _reach(f"unix://{socket}", {"base_url": f"unix://{socket}"})
-        except (EngineError, OSError) as error:
-            tried.append(str(error))
+            return _open(f"unix://{path}", {"base_url": f"unix://{path}"})
+        except TRANSPORT_ERRORS as error:
+            tried.append(f"{path}: {said(error)}")
     raise no_engine(tried or ["no socket was found at any of the usual places"])
 
 
@@ -89,11 +78,23 @@ def _reach(address: str, options: dict[str, Any]) -> DockerEngine:
     if address.startswith("ssh://"):
         raise refused_ssh(address)
     try:
-        # Asking for the version proves that the engine answers.
-        client = docker.APIClient(version="auto", timeout=TIMEOUT_S, **options)
-    except _TRANSPORT_ERRORS as error:
-        raise no_engine([f"{address}: {_said(error)}"]) from error
-    return DockerEngine(client, address)
+        return _open(address, options)
+    except TRANSPORT_ERRORS as error:
+        raise no_engine([f"{address}: {said(error)}"]) from error
+
+
+def _open(address: str, options: dict[str, Any]) -> DockerEngine:
+    _knock(address)
+    # Asking for the version proves that the engine answers.
+    return DockerEngine(docker.APIClient(version="auto", timeout=TIMEOUT_S, **options), address)
+
+
+def _knock(address: str) -> None:
+    """Raise OSError when nothing listens at a socket: docker-py leaks a descriptor there, and says less."""
+    if address.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(TIMEOUT_S)
+            probe.connect(address.removeprefix("unix://"))
 
 
 class DockerEngine:
@@ -116,7 +117,7 @@ class DockerEngine:
     def info(self) -> EngineInfo:
         """Describe the engine; asked once per connection."""
         if self._info is None:
-            with _calling("describe itself"):
+            with calling("describe itself"):
                 answers = self._client.info(), self._client.version()
             self._info = inspected.engine_info(*answers, self._address)
             self._remote_files = self._info.remote_files
@@ -124,23 +125,23 @@ class DockerEngine:
 
     def resolve(self, reference: str) -> ImageInfo:
         """Look an image up by reference; ContractError with the nearest local names when there is none."""
-        with _calling(f"look up image {reference}"):
+        if not inspected.is_reference(reference):
+            raise inspected.no_image(reference, ())
+        with calling(f"look up image {reference}"):
             try:
                 return inspected.image_info(reference, self._inspect_image(reference))
-            except ImageNotFound:
-                tags = [tag for image in self._client.images() for tag in image.get("RepoTags") or ()]
             except APIError as error:
-                # Docker answers 400 to a reference that can't be one.
-                if error.response is None or error.response.status_code != 400:
+                # 404: none such. 400: it can't be a reference.
+                if status_of(error) not in {400, 404}:
                     raise
-                tags = []
+                tags = [tag for image in self._client.images() for tag in image.get("RepoTags") or ()]
         raise inspected.no_image(reference, tags)
 
     def run(self, launch: Launch, on_tick: Callable[[Usage], None]) -> Exit:
         """Run one container to its end, whatever that is, and leave nothing of it behind."""
         info = self.info()
         if not launch.image.entrypoint and not launch.image.command:
-            return _never_started("the image has neither ENTRYPOINT nor CMD")
+            return inspected.never_started("the image has neither ENTRYPOINT nor CMD")
         if not self._remote_files:
             try:
                 return self._run_bound(launch, info, on_tick)
@@ -151,7 +152,7 @@ class DockerEngine:
     def reap(self, is_alive: Callable[[str], bool]) -> int:
         """Remove containers and volumes whose owner is not alive; return how many containers."""
         ours = {"label": [OWNER_LABEL]}
-        with _calling("list what earlier runs left"):
+        with calling("list what earlier runs left"):
             containers = self._client.containers(all=True, filters=ours)
             volumes = self._client.volumes(filters=ours).get("Volumes") or []
         dead = [entry["Id"] for entry in containers if not is_alive(entry["Labels"][OWNER_LABEL])]
@@ -170,37 +171,37 @@ class DockerEngine:
 
     def create_volume(self, name: str, labels: Mapping[str, str]) -> Path:
         """Create a volume and return where it lies on the engine's machine."""
-        with _calling("create a volume"):
+        with calling("create a volume"):
             return Path(self._client.create_volume(name, labels=dict(labels))["Mountpoint"])
 
     def remove_volume(self, name: str) -> None:
         """Remove a volume, if it exists."""
-        with _calling("remove a volume"), suppress(NotFound):
+        with calling("remove a volume"), suppress(NotFound):
             self._client.remove_volume(name, force=True)
 
     def create_carrier(self, name: str, policy: LaunchPolicy, mounts: list[dict[str, Any]]) -> None:
         """Create a container that is never started."""
-        with _calling("create a container"):
+        with calling("create a container"):
             self._create(name, policy, mounts)
 
     def remove_container(self, name: str) -> None:
         """Kill and remove a container with its anonymous volumes, if it exists."""
-        with _calling("remove a container"):
+        with calling("remove a container"):
             try:
                 self._client.remove_container(name, force=True, v=True)
             except APIError as error:
                 # 404: gone. 409: somebody else is removing it.
-                if error.response is None or error.response.status_code not in {404, 409}:
+                if status_of(error) not in {404, 409}:
                     raise
 
     def put(self, container: str, path: str, stream: Iterable[bytes]) -> None:
         """Unpack a tar stream into a folder of a container."""
-        with _calling("take files"):
+        with calling("take files"):
             self._client.put_archive(container, path, stream)
 
     def get(self, container: str, path: str) -> Iterator[bytes]:
         """Return a folder of a container as a tar stream."""
-        with _calling("hand files back"):
+        with calling("hand files back"):
             yield from self._client.get_archive(container, path, chunk_size=1024**2)[0]
 
     def _inspect_image(self, reference: str) -> dict[str, Any]:
@@ -250,18 +251,18 @@ class DockerEngine:
     ) -> Exit:
         # Named here, not by the engine: what an interrupted request created can then still be removed.
         name = f"czrun-{secrets.token_hex(8)}"
-        with BoundedLog(launch.log_path) as log, closing(_Container(self._client, name, log)) as container:
+        with BoundedLog(launch.log_path) as log, closing(Container(self._client, name, log)) as container:
             try:
                 if fault := self._try(lambda: self._create(name, policy, mounts), "create", policy, mounts):
-                    return _never_started(fault)
+                    return inspected.never_started(fault)
                 container.attach()
                 if fault := self._try(container.start, "start", policy, mounts):
-                    return _never_started(fault, inspected.settings(container.inspect()))
+                    return inspected.never_started(fault, inspected.settings(container.inspect()))
                 meter = container.meter()
                 supervisor = Supervisor(container, launch.limits.wall_s, watch, meter, log.last_line, on_tick)
                 supervised = supervisor.run()
                 container.finish()
-                return _exit(container.inspect(), supervised, log)
+                return inspected.exit_of(container.inspect(), supervised, log)
             finally:
                 self._clear(name)
 
@@ -285,11 +286,11 @@ class DockerEngine:
         mounts: list[dict[str, Any]] | None,
     ) -> str:
         """Take a step; return the engine's message when it fails through the image's fault."""
-        with _calling(f"{verb} the container"):
+        with calling(f"{verb} the container"):
             try:
                 step()
             except APIError as error:
-                text = _said(error)
+                text = said(error)
                 if mounts is None and failures.is_unshared(text, [str(m.source) for m in policy.mounts]):
                     raise _FilesNotShared("the engine can't see this machine's files") from error
                 if failures.is_image_fault(text):
@@ -305,153 +306,7 @@ class DockerEngine:
             _log.warning("Container %s stays behind for now: %s", name, error)
 
 
-class _Container:
-    """One container between its creation and its removal."""
-
-    def __init__(self, client: docker.APIClient, name: str, log: BoundedLog) -> None:
-        self._client = client
-        self._name = name
-        self._log = log
-        self._ended = threading.Event()
-        self._lost: BaseException | None = None
-        self._stream: Any = None
-        self._socket: Any = None
-        self._reader = threading.Thread(target=self._read, name="czrun-log", daemon=True)
-
-    def attach(self) -> None:
-        """Take the container's output from its first byte on."""
-        with _calling("attach to the container"):
-            self._stream = self._client.attach_socket(self._name, {"stdout": 1, "stderr": 1, "stream": 1})
-        self._socket = getattr(self._stream, "_sock", self._stream)
-        # docker-py leaves its request timeout on it, and a model may be silent for longer.
-        self._socket.settimeout(None)
-        self._reader.start()
-
-    def start(self) -> None:
-        """Start the container and wait for its end in the background."""
-        self._client.start(self._name)
-        threading.Thread(target=self._await_end, name="czrun-wait", daemon=True).start()
-
-    def meter(self) -> Meter | None:
-        """Find a way to see the container's memory and CPU; None when it has ended already."""
-        state = self.inspect()
-        pid = state["State"]["Pid"]
-        if not pid:
-            return None
-        return cgroup_meter(pid, state["Id"]) or StatsMeter(
-            lambda: self._client.stats(self._name, decode=True, stream=True)
-        )
-
-    def wait(self, timeout_s: float) -> bool:
-        """Wait for the end; raises EngineError when the engine is gone."""
-        if not self._ended.wait(timeout_s):
-            return False
-        if self._lost is not None:
-            raise failures.engine_error("say how the container ended", _said(self._lost)) from self._lost
-        return True
-
-    def signal(self, name: str) -> None:
-        """Send a signal; nothing happens when the container has ended."""
-        with _calling("stop the container"):
-            try:
-                self._client.kill(self._name, name)
-            except APIError as error:
-                # 409 from Docker, 500 from Podman for a container that isn't running any more.
-                if not self._ended.wait(1) and "is not running" not in _said(error):
-                    raise
-
-    def finish(self) -> None:
-        """Take the last of the output, for a bounded time."""
-        self._reader.join(LAST_WORDS_S)
-        if self._reader.is_alive():
-            self._hang_up()
-            self._reader.join(LAST_WORDS_S)
-
-    def inspect(self) -> dict[str, Any]:
-        """Return what the engine knows."""
-        with _calling("inspect the container"):
-            state: dict[str, Any] = self._client.inspect_container(self._name)
-            return state
-
-    def close(self) -> None:
-        """Let go of the output; the reader ends with it."""
-        if self._stream is not None:
-            self._hang_up()
-            self._reader.join(LAST_WORDS_S)
-            self._stream.close()
-            self._socket.close()
-
-    def _hang_up(self) -> None:
-        with suppress(OSError):
-            self._socket.shutdown(SHUT_RDWR)
-
-    def _read(self) -> None:
-        frames = Frames()
-        with suppress(OSError):
-            while data := self._socket.recv(65536):
-                for piece in frames.push(data):
-                    self._log.feed(piece)
-
-    def _await_end(self) -> None:
-        for _ in range(RECONNECTS):
-            try:
-                # Without a timeout: docker-py's is for the answer, which comes when the container ends.
-                self._client.wait(self._name, timeout=None)
-                self._lost = None
-                break
-            except APIError as error:
-                self._lost = error
-                break
-            except _TRANSPORT_ERRORS as error:
-                self._lost = error
-        self._ended.set()
-
-
 def _beside_job(launch: Launch) -> Path:
     """Return a private folder of this launch; a container sees its path, so it must say nothing."""
     jobs = [mount.source.parent for mount in launch.mounts if mount.target == JOB_PATH]
     return jobs[0] if jobs else launch.log_path.parent
-
-
-def _exit(state: Mapping[str, Any], supervised: Supervised, log: BoundedLog) -> Exit:
-    code = int(state["State"]["ExitCode"])
-    fault = failures.init_fault(code, log.last_line())
-    return Exit(
-        exit_code=None if fault else code,
-        oom_killed=bool(state["State"].get("OOMKilled")) or supervised.peaks.oom_killed,
-        stopped_by=supervised.stopped_by,
-        seconds=inspected.seconds(state["State"]),
-        cpu_seconds=supervised.peaks.cpu_seconds,
-        peak_memory_bytes=supervised.peaks.memory_bytes,
-        log_tail=log.tail(),
-        settings=inspected.settings(state),
-        start_error=fault,
-    )
-
-
-def _never_started(fault: str, settings: Mapping[str, object] | None = None) -> Exit:
-    return Exit(
-        exit_code=None,
-        oom_killed=False,
-        stopped_by=None,
-        seconds=0.0,
-        cpu_seconds=None,
-        peak_memory_bytes=None,
-        log_tail=(),
-        settings=settings or {},
-        start_error=fault,
-    )
-
-
-@contextmanager
-def _calling(action: str) -> Iterator[None]:
-    """Turn the SDK's and the transport's errors into EngineError."""
-    try:
-        yield
-    except _TRANSPORT_ERRORS as error:
-        raise failures.engine_error(action, _said(error)) from error
-
-
-def _said(error: BaseException) -> str:
-    explanation = getattr(error, "explanation", None)
-    return str(explanation or error)

@@ -116,7 +116,7 @@ _MEANINGS = {
     ExitCode.BAD_INPUT: (
         Status.MODEL_FAILED,
         "The model refused its input.",
-        "`czrun data show` tells what the data set holds; the log may say what the model misses.",
+        "`czrun datasets show` tells what the data set holds; the log may say what the model misses.",
     ),
     ExitCode.RESOURCE_MISSING: (
         Status.MODEL_FAILED,
@@ -200,17 +200,18 @@ def _start_hint(text: str) -> str:
     return "Try the image by hand: docker run --rm IMAGE predict"
 
 
-# What engines say at create or start when the image can't be started as it is. Captured from Docker 20.10 and
-# 28 (runc) and Podman 4.3 (crun, runc); the tests hold the texts.
+# What engines say at create or start when the image can't be started as it is; the tests hold the texts of
+# Docker 20.10, captured, and the wordings of Docker 28 and Podman.
 _IMAGE_FAULTS = re.compile(
     r"exec format error"
-    r"|executable file .* not found"
+    r"|executable file\b.*not found"
     r"|no command specified"
     r"|no command or entrypoint provided"
     r"|exec: \"[^\"]*\": (?:stat .*no such file or directory|permission denied|is a directory)"
-    r"|exec .*: no such file or directory"
-    r"|(?:exec|open executable)\b.*: permission denied"
+    r"|exec (?:user|container) process\b.*: (?:no such file or directory|permission denied)"
+    r"|open executable\b.*: permission denied"
     r"|chdir to cwd .* failed"
+    r"|cannot mkdir: .* is not a directory"
     r"|mount a directory onto a file",
     re.IGNORECASE | re.DOTALL,
 )
@@ -257,12 +258,16 @@ def init_fault(exit_code: int, last_line: str) -> str:
 
 _ENGINE_HINTS = (
     (
-        r"permission denied|EACCES",
+        r"\.sock.*permission denied|permission denied.*(\.sock|socket)|'Permission denied'\)",
         "Join the group that may use the engine: `sudo usermod -aG docker $USER`, then log in again.",
     ),
     (
         r"could not select device driver|nvidia",
         "Install the NVIDIA Container Toolkit on the engine's machine, or leave --gpus out.",
+    ),
+    (
+        r"container-init binary not found",
+        "Podman's init is missing on the engine's machine: `sudo apt-get install catatonit`.",
     ),
     (r"no space left", "Make room on the engine's disk: `docker system prune` removes what is unused."),
     (r"range of cpus", "Ask for fewer CPUs: --cpus."),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from difflib import get_close_matches
 from typing import Any
 from urllib.parse import urlsplit
 
-from czrun.engines.base import EngineInfo, ImageInfo
+from czrun.engines import failures
+from czrun.engines.base import EngineInfo, Exit, ImageInfo
+from czrun.engines.logs import BoundedLog
+from czrun.engines.supervise import Supervised
 from czrun.errors import ContractError
 
 _LIMIT_FLAGS = {
@@ -17,6 +21,12 @@ _LIMIT_FLAGS = {
     "PidsLimit": "the limit on processes is ignored",
     "CpuCfsQuota": "CPU limits are ignored",
 }
+
+# Parts of letters, digits and single separators; then a tag, a digest, or both. Or an image id.
+_REFERENCE = re.compile(
+    r"(?:[a-zA-Z0-9][a-zA-Z0-9.-]*(?::[0-9]+)?/)?[a-z0-9]+(?:(?:[._/]|__|-+)[a-z0-9]+)*"
+    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
+)
 
 _HOST_SETTINGS = (
     "NetworkMode", "ReadonlyRootfs", "CapAdd", "CapDrop", "SecurityOpt", "Privileged", "PidsLimit", "Memory",
@@ -46,6 +56,11 @@ def image_info(reference: str, inspected: Mapping[str, Any]) -> ImageInfo:
         command=tuple(config.get("Cmd") or ()),
         working_dir=config.get("WorkingDir") or "",
     )
+
+
+def is_reference(text: str) -> bool:
+    """Say whether `text` can be an image reference at all; it becomes a part of the API's URL."""
+    return len(text) <= 512 and bool(_REFERENCE.fullmatch(text))
 
 
 def no_image(reference: str, tags: Iterable[str]) -> ContractError:
@@ -144,3 +159,35 @@ def seconds(state: Mapping[str, Any]) -> float:
         return max(0.0, (finished - started).total_seconds())
     except (KeyError, ValueError, TypeError):
         return 0.0
+
+
+def exit_of(state: Mapping[str, Any], supervised: Supervised, log: BoundedLog) -> Exit:
+    """Put together how a container ended."""
+    code = int(state["State"]["ExitCode"])
+    fault = failures.init_fault(code, log.last_line())
+    return Exit(
+        exit_code=None if fault else code,
+        oom_killed=bool(state["State"].get("OOMKilled")) or supervised.peaks.oom_killed,
+        stopped_by=supervised.stopped_by,
+        seconds=seconds(state["State"]),
+        cpu_seconds=supervised.peaks.cpu_seconds,
+        peak_memory_bytes=supervised.peaks.memory_bytes,
+        log_tail=log.tail(),
+        settings=settings(state),
+        start_error=fault,
+    )
+
+
+def never_started(fault: str, effective: Mapping[str, object] | None = None) -> Exit:
+    """Describe a container that the image's own fault kept from starting."""
+    return Exit(
+        exit_code=None,
+        oom_killed=False,
+        stopped_by=None,
+        seconds=0.0,
+        cpu_seconds=None,
+        peak_memory_bytes=None,
+        log_tail=(),
+        settings=effective or {},
+        start_error=fault,
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -97,8 +98,10 @@ class BoundedLog:
         if self._head_left:
             head, data = data[: self._head_left], data[self._head_left :]
             self._head_left -= len(head)
-            self._file.write(plain(self._decoder.decode(head)))
-            self._file.flush()
+            # A full disk must not end the reading, or the container would wait for ever: `close` raises it.
+            with suppress(OSError):
+                self._file.write(plain(self._decoder.decode(head)))
+                self._file.flush()
         self._tail += data
         if len(self._tail) > 2 * self._tail_bytes:
             self._trim()

@@ -80,9 +80,7 @@ def survey(folders: Iterable[Path], max_bytes: int, max_files: int) -> StopReaso
     while pending:
         try:
             entries = os.scandir(pending.pop())
-        except OSError as error:
-            if error.errno in {errno.ENAMETOOLONG, errno.ELOOP}:
-                return StopReason.OUTPUT_FILES
+        except OSError:
             continue
         with entries:
             for entry in entries:
@@ -91,7 +89,10 @@ def survey(folders: Iterable[Path], max_bytes: int, max_files: int) -> StopReaso
                     return StopReason.OUTPUT_FILES
                 try:
                     status = entry.stat(follow_symlinks=False)
-                except OSError:
+                except OSError as error:
+                    if error.errno == errno.ENAMETOOLONG:
+                        # Nested past what a path can name: nobody could walk it, and nothing needs it.
+                        return StopReason.OUTPUT_FILES
                     continue
                 if stat.S_ISDIR(status.st_mode):
                     pending.append(entry.path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from czrun.quantities import show_bytes, show_seconds
@@ -22,12 +23,13 @@ class MetricRow:
     reason: str
 
 
-def metric_rows(record: RunRecord) -> list[MetricRow]:
-    """Return the result table; empty for a failed run."""
+def metric_rows(record: RunRecord, names: Sequence[str]) -> list[MetricRow]:
+    """Return the result table for the metrics named; empty for a failed run."""
     if not record.model.scores:
         return []
+    scores = record.model.scores.metrics
     control = record.control.scores.metrics if record.control and record.control.scores else {}
-    return [_row(name, metric, control.get(name)) for name, metric in record.model.scores.metrics.items()]
+    return [_row(name, scores[name], control.get(name)) for name in names]
 
 
 def _row(name: str, metric: MetricRecord, control: MetricRecord | None) -> MetricRow:
@@ -42,12 +44,12 @@ def _row(name: str, metric: MetricRecord, control: MetricRecord | None) -> Metri
     )
 
 
-def as_csv(record: RunRecord) -> str:
+def as_csv(rows: Iterable[MetricRow]) -> str:
     """Return the result table as CSV, numbers in full."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["metric", "value", "low", "high", "control", "reason"])
-    for row in metric_rows(record):
+    for row in rows:
         numbers = (row.value, row.low, row.high, row.control)
         writer.writerow([row.metric, *("" if each is None else repr(each) for each in numbers), row.reason])
     return text.getvalue()
@@ -94,5 +96,8 @@ def interval_note(record: RunRecord) -> str:
     if not intervals:
         return ""
     first = intervals[0]
-    note = f"{first.level:.0%} intervals: {first.method}, {first.n_resamples:,} resamples"
+    units = "cells"
+    if first.n_clusters:
+        units = f"{first.n_clusters} groups of cells by {record.dataset.cluster_key}"
+    note = f"{first.level:.0%} intervals: bootstrap over {units}, {first.n_resamples:,} resamples"
     return note + (f"; {first.note}" if first.note else "")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from importlib.metadata import entry_points
+from collections.abc import Mapping, Sequence
 
 from czrun.errors import unknown_name
 from czrun.tasks.base import Task
@@ -16,8 +15,18 @@ BUILT_IN: Mapping[str, Task] = {CELL_TYPE_CLASSIFICATION.id: CELL_TYPE_CLASSIFIC
 
 def all_tasks() -> dict[str, Task]:
     """Return the built-in tasks and those that installed packages add."""
+    from importlib.metadata import entry_points  # 10 ms that a built-in name needn't pay
+
     added = {point.name: point.load() for point in entry_points(group="czrun.tasks")}
     return {**added, **BUILT_IN}
+
+
+def chosen_metrics(task: Task, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the metrics that were asked for, all of the task's where none was; raises UsageError."""
+    for name in names:
+        if name not in task.metrics:
+            raise unknown_name(f"metric of {task.id}", name, task.metrics)
+    return tuple(names) or task.metrics
 
 
 def find_task(name: str) -> Task:
