@@ -35,8 +35,6 @@ from czrun.tasks.base import Task
 from czrun.tasks.registry import find_task
 from czrun.trial import Workplace, run_trial
 
-_NOT_REACHED = "not run: the model failed first"
-
 
 def run_evaluation(
     options: EvaluateOptions,
