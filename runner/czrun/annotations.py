@@ -97,9 +97,10 @@ def _labelled_rows(labels: Texts, key: str, drop: bool, problems: list[str]) -> 
             problems.append(
                 f"{count:,} of {len(labels):,} cells have no {key!r}: --drop-unlabelled leaves them out"
             )
-    if drop and missing.all():
+    if missing.all():
         problems.append(f"no cell has a {key!r}")
-    return np.flatnonzero(~missing) if drop else np.arange(len(labels)), notes
+    # Where unlabelled cells are a problem, the other checks look at the labelled ones: None is no class.
+    return np.flatnonzero(~missing), notes
 
 
 def _check_classes(classes: tuple[str, ...], codes: Codes, key: str, problems: list[str]) -> None:

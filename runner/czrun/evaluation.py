@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from czrun.accounts import Entry, describe_dataset, describe_environment
 from czrun.contract.image import parse_labels
 from czrun.contract.outcome import Status
 from czrun.datasets.catalogue import find_dataset
@@ -22,24 +21,21 @@ from czrun.options import EvaluateOptions
 from czrun.plan import Candidate, Trial, plan_trials
 from czrun.progress import Observer, Phase, PhaseEvent, Silent
 from czrun.records import (
-    CandidateRecord,
     DatasetRecord,
     EnvironmentRecord,
-    ImageRecord,
     RunFolder,
     RunPlan,
     RunRecord,
-    ScoreSheet,
-    TrialRecord,
     begin_run,
 )
 from czrun.results import EvaluationResult
-from czrun.sheets import SCORER_VERSION, score_trials
+from czrun.sheets import SCORER_VERSION, forget, score_trials
 from czrun.storage import cache_home, content_key, file_sha256
 from czrun.tasks.base import Task
 from czrun.tasks.registry import find_task
 from czrun.trial import Workplace, run_trial
-from czrun.version import __version__
+
+_NOT_REACHED = "not run: the model failed first"
 
 
 def run_evaluation(
@@ -81,6 +77,8 @@ def run_evaluation(
         engine = (connect or _default_engine)()
         try:
             return _Road(options, task, request, lease, engine, observer or Silent()).go()
+        except KeyboardInterrupt:
+            raise Cancelled("Cancelled before anything ran.", "The same command starts again.") from None
         finally:
             engine.close()
     finally:
@@ -102,47 +100,13 @@ def _request(options: EvaluateOptions, task: Task) -> PrepareRequest:
         if (value := getattr(options, name)) is not None:
             changes[name] = value
     spec = DatasetSpec.model_validate({**spec.model_dump(), **changes})
+    plan = options.split.keyed(spec.split_key)
     if not spec.path.is_file() or not spec.path.stat().st_size:
         # The reader knows every way in which a path can be wrong.
         from czrun.h5ad import H5adReader
 
         H5adReader(spec.path)
-    return PrepareRequest(spec, file_sha256(spec.path), task, options.split)
-
-
-@dataclass
-class _Entry:
-    """One image on the road: its trials, and what has come of them so far."""
-
-    role: str
-    candidate: Candidate
-    trials: tuple[Trial, ...]
-    done: list[TrialRecord] = field(default_factory=list)
-    scores: ScoreSheet | None = None
-
-    def record(self, status: Status) -> CandidateRecord:
-        """Return what the run's record says of it."""
-        image = self.candidate.image
-        declaration = self.candidate.declaration
-        return CandidateRecord(
-            image=ImageRecord(
-                reference=image.reference,
-                digest=image.digest,
-                repo_digests=image.repo_digests,
-                title=declaration.title,
-                version=declaration.version,
-            ),
-            params=self.candidate.params,
-            status=status,
-            trials=tuple(self.done),
-            scores=self.scores,
-        )
-
-    @property
-    def status(self) -> Status:
-        """The first failure's status, or success."""
-        failed = [trial.status for trial in self.done if trial.status is not Status.SUCCEEDED]
-        return failed[0] if failed else Status.SUCCEEDED
+    return PrepareRequest(spec, file_sha256(spec.path), task, plan)
 
 
 @dataclass
@@ -164,44 +128,32 @@ class _Road:
         _refuse_weak(info)
         self.engine.reap(lambda owner: is_alive(home, owner))
         sweep(home)
-        model = self._admit(self.options.image, dict(self.options.params))
-        control, control_note = self._admit_control(model)
-        self._tell(Phase.IMAGE, began, message=model.image.digest[:19])
+        entries, control_note = self._admit_all(began)
         manifests = self._prepare()
-        entries = [_Entry("model", model, self._plan(model, manifests))]
-        if control:
-            entries.append(_Entry("control", control, self._plan(control, manifests)))
-        with begin_run(self.options.output, self._run_plan(entries, started)) as run:
-            place = Workplace(
-                engine=self.engine,
-                home=home,
-                lease=self.lease,
-                run_id=run.run_id,
-                logs=run.path / "logs",
-                observer=self.observer,
+        for entry in entries:
+            entry.trials = plan_trials(
+                entry.candidate, self.task, manifests, self.options.seeds, self.options.limits
             )
+        with begin_run(self.options.output, self._run_plan(entries, started)) as run:
             if not self.options.use_cache:
                 for entry in entries:
                     entry.trials = tuple(replace(trial, salt=run.run_id) for trial in entry.trials)
+            place = Workplace(self.engine, home, self.lease, run.run_id, run.path / "logs", self.observer)
             was_cancelled = self._run(entries, place, run)
-            status = Status.CANCELLED if was_cancelled else entries[0].status
-            record = RunRecord(
-                run_id=run.run_id,
-                started=run.plan.started,
+            record = self._record(
+                run,
+                entries,
+                was_cancelled=was_cancelled,
                 seconds=round(time.monotonic() - began, 3),
-                status=status,
-                task=self.task.id,
-                primary_metric=self.task.metrics[0],
-                model=entries[0].record(status),
-                control=entries[1].record(entries[1].status) if control and not was_cancelled else None,
                 control_note=control_note,
-                dataset=_describe_dataset(manifests),
-                seeds=self.options.seeds,
-                limits=self.options.limits,
-                environment=_describe_environment(info),
+                dataset=describe_dataset(self.request.spec.name, manifests),
+                environment=describe_environment(info),
                 containers_started=place.started,
             )
             record.save(run.path)
+            if not self.options.use_cache:
+                for entry in entries:
+                    forget(entry.trials, home)
         if was_cancelled:
             raise Cancelled(
                 f"Cancelled: its containers are gone, and {run.path}/record.json says how far it came.",
@@ -209,7 +161,7 @@ class _Road:
             )
         return EvaluationResult(record, run.path)
 
-    def _run(self, entries: list[_Entry], place: Workplace, run: RunFolder) -> bool:
+    def _run(self, entries: list[Entry], place: Workplace, run: RunFolder) -> bool:
         """Run and score the model, then the control; return whether the user stopped it."""
         try:
             for entry in entries:
@@ -225,6 +177,50 @@ class _Road:
         except KeyboardInterrupt:
             return True
         return False
+
+    def _record(
+        self,
+        run: RunFolder,
+        entries: list[Entry],
+        *,
+        was_cancelled: bool,
+        seconds: float,
+        control_note: str,
+        dataset: DatasetRecord,
+        environment: EnvironmentRecord,
+        containers_started: int,
+    ) -> RunRecord:
+        model, controls = entries[0], entries[1:]
+        status = Status.CANCELLED if was_cancelled else model.status
+        shown = controls[0] if controls and controls[0].done and not was_cancelled else None
+        if controls and not shown:
+            control_note = "not run: the run was cancelled" if was_cancelled else _NOT_REACHED
+        return RunRecord(
+            run_id=run.run_id,
+            started=run.plan.started,
+            seconds=seconds,
+            status=status,
+            task=self.task.id,
+            primary_metric=self.task.metrics[0],
+            model=model.record(status),
+            control=shown.record(shown.status) if shown else None,
+            control_note=control_note,
+            dataset=dataset,
+            seeds=self.options.seeds,
+            limits=self.options.limits,
+            environment=environment,
+            containers_started=containers_started,
+        )
+
+    def _admit_all(self, began: float) -> tuple[list[Entry], str]:
+        """Admit the model and, unless it is left out, its control; say why where there is none."""
+        model = self._admit(self.options.image, dict(self.options.params))
+        control, note = self._admit_control(model)
+        self._tell(Phase.IMAGE, began, message=model.image.digest[:19])
+        entries = [Entry("model", model)]
+        if control:
+            entries.append(Entry("control", control))
+        return entries, note
 
     def _admit(self, reference: str, params: dict[str, str]) -> Candidate:
         """Look an image up and read its declaration; nothing of it is run to learn what it is."""
@@ -273,10 +269,7 @@ class _Road:
         self._tell(Phase.PREPARE, began, cached=is_cached, message=sizes)
         return manifests
 
-    def _plan(self, candidate: Candidate, manifests: tuple[PreparedManifest, ...]) -> tuple[Trial, ...]:
-        return plan_trials(candidate, self.task, manifests, self.options.seeds, self.options.limits)
-
-    def _run_plan(self, entries: list[_Entry], started: str) -> RunPlan:
+    def _run_plan(self, entries: list[Entry], started: str) -> RunPlan:
         keys = {
             "trials": [trial.predict_key() for entry in entries for trial in entry.trials],
             "limits": self.options.limits.model_dump(mode="json"),
@@ -291,7 +284,7 @@ class _Road:
             dataset=self.request.spec.name,
         )
 
-    def _subject(self, entry: _Entry, trial: Trial) -> str:
+    def _subject(self, entry: Entry, trial: Trial) -> str:
         return entry.role if len(entry.trials) == 1 else f"{entry.role} {trial.name}"
 
     def _tell(
@@ -307,31 +300,3 @@ def _refuse_weak(info: EngineInfo) -> None:
             f"This engine can't hold a container to its limits:\n{listing(info.weaknesses)}",
             "`czrun doctor` says more. Untrusted code is not run without limits.",
         )
-
-
-def _describe_dataset(manifests: tuple[PreparedManifest, ...]) -> DatasetRecord:
-    first = manifests[0]
-    return DatasetRecord(
-        name=first.dataset,
-        sha256=first.dataset_sha256,
-        label_key=first.label_key,
-        split=first.split,
-        prepared=tuple(each.key for each in manifests),
-        n_fit=tuple(each.n_fit for each in manifests),
-        n_predict=tuple(each.n_predict for each in manifests),
-        cluster_key=first.cluster_key,
-        facts=first.facts,
-        notes=tuple(dict.fromkeys(note for each in manifests for note in each.notes)),
-    )
-
-
-def _describe_environment(info: EngineInfo) -> EnvironmentRecord:
-    return EnvironmentRecord(
-        czrun=__version__,
-        python=platform.python_version(),
-        platform=f"{os.uname().sysname} {os.uname().machine}",
-        engine=f"{info.product} {info.version} (API {info.api_version})",
-        kernel=info.kernel,
-        cgroup=f"v{info.cgroup_version} ({info.cgroup_driver})",
-        storage_driver=info.storage_driver,
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from czrun.errors import UsageError
@@ -22,9 +23,9 @@ _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 def parse_bytes(text: str) -> int:
     """Read a size such as ``4GiB``, ``500MB`` or ``1073741824``, in bytes; raises UsageError."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?|)b?\s*", text, re.IGNORECASE)
+    match = re.fullmatch(r"\s*(\d{1,18}(?:\.\d+)?)\s*([kmgt]i?|)b?\s*", text, re.IGNORECASE)
     if not match or float(match[1]) == 0:
-        raise UsageError(f"{text!r} is not a size.", "Write it like 4GiB, 512MiB or 500MB.")
+        raise UsageError(f"{text[:40]!r} is not a size.", "Write it like 4GiB, 512MiB or 500MB.")
     return int(float(match[1]) * _BYTES[match[2].lower()])
 
 
@@ -32,10 +33,10 @@ def parse_seconds(text: str) -> float:
     """Read a duration such as ``30m``, ``90s`` or ``1h30m``, in seconds; raises UsageError."""
     parts = re.findall(r"(\d+(?:\.\d+)?)([smhd]?)", text.strip().lower())
     if not parts or "".join(number + unit for number, unit in parts) != text.strip().lower():
-        raise UsageError(f"{text!r} is not a duration.", "Write it like 30m, 90s or 1h30m.")
+        raise UsageError(f"{text[:40]!r} is not a duration.", "Write it like 30m, 90s or 1h30m.")
     total = sum(float(number) * _SECONDS[unit] for number, unit in parts)
-    if total <= 0:
-        raise UsageError(f"{text!r}: a duration must be longer than nothing.", "Write it like 30m.")
+    if not 0 < total < math.inf:
+        raise UsageError(f"{text[:40]!r}: a duration is longer than nothing, and ends.", "Write it like 30m.")
     return total
 
 

@@ -16,8 +16,8 @@ from czrun.leases import Lease
 from czrun.manifest import prepared_folder
 from czrun.plan import Trial
 from czrun.records import ClassRecord, IntervalRecord, MetricRecord, ScoreSheet
-from czrun.storage import content_key, publish, storage_errors, write_text
-from czrun.trial import predictions_folder
+from czrun.storage import content_key, publish, remove_tree, storage_errors, write_text
+from czrun.trial import fit_folder, predictions_folder
 
 if TYPE_CHECKING:
     from czrun.score import ClassifiedTrial
@@ -50,16 +50,7 @@ def score_trials(
     ScoreSheet, bool
         The scores, and whether they were there already.
     """
-    key = content_key(
-        {
-            "kind": "score",
-            "scorer": SCORER_VERSION,
-            "metrics": trials[0].task.metrics,
-            "predictions": [trial.predict_key() for trial in trials],
-            "truth": [trial.manifest.truth_sha256 for trial in trials],
-        }
-    )
-    folder = home / "scores" / key
+    folder = _score_folder(trials, home)
     sheet = _read_sheet(folder)
     is_cached = sheet is not None
     if sheet is None:
@@ -70,6 +61,27 @@ def score_trials(
         for trial in trials:
             shutil.copyfile(folder / f"{trial.name}.csv", target / f"{slug}-{trial.name}.csv")
     return sheet, is_cached
+
+
+def forget(trials: Sequence[Trial], home: Path) -> None:
+    """Remove everything that these trials left in the cache; for results that nobody will look for again."""
+    remove_tree(_score_folder(trials, home))
+    for trial in trials:
+        remove_tree(fit_folder(home, trial.fit_key()))
+        remove_tree(predictions_folder(home, trial.predict_key()))
+
+
+def _score_folder(trials: Sequence[Trial], home: Path) -> Path:
+    key = content_key(
+        {
+            "kind": "score",
+            "scorer": SCORER_VERSION,
+            "metrics": trials[0].task.metrics,
+            "predictions": [trial.predict_key() for trial in trials],
+            "truth": [trial.manifest.truth_sha256 for trial in trials],
+        }
+    )
+    return home / "scores" / key
 
 
 def _read_sheet(folder: Path) -> ScoreSheet | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from czrun.errors import UsageError
@@ -45,7 +45,7 @@ class SplitPlan:
     group_key
         obs column whose groups stay on one side.
     split_key
-        obs column of a predefined split.
+        obs column of a predefined split; None leaves it to the data set's own description.
     """
 
     kind: SplitKind = SplitKind.HOLDOUT
@@ -65,11 +65,17 @@ class SplitPlan:
             )
         if self.kind.is_grouped and not self.group_key:
             raise UsageError(f"--split {self.kind} needs --group-key.", "For example --group-key donor_id.")
-        if self.kind is SplitKind.PREDEFINED and not self.split_key:
+
+    def keyed(self, split_key: str | None) -> SplitPlan:
+        """Fill in the column of a predefined split from the data set's description; raises UsageError."""
+        if self.kind is not SplitKind.PREDEFINED or self.split_key:
+            return self
+        if not split_key:
             raise UsageError(
                 "--split predefined needs --split-key: the obs column that says train or test.",
                 "For example --split-key original_split.",
             )
+        return replace(self, split_key=split_key)
 
     @property
     def n_folds(self) -> int:

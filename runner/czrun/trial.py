@@ -143,7 +143,7 @@ class _Attempt:
 
     @property
     def _fit_folder(self) -> Path:
-        return self.place.home / "fits" / self.trial.fit_key()
+        return fit_folder(self.place.home, self.trial.fit_key())
 
     @property
     def _predict_folder(self) -> Path:
@@ -335,6 +335,11 @@ class _Attempt:
     def _log_name(self, verb: Verb) -> str:
         slug = "".join(char if char.isalnum() else "-" for char in self.subject).strip("-")
         return f"{slug}-{verb}.log"
+
+
+def fit_folder(home: Path, key: str) -> Path:
+    """Return where a fitted model of this key lies."""
+    return home / "fits" / key
 
 
 def predictions_folder(home: Path, key: str) -> Path:

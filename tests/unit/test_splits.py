@@ -257,7 +257,6 @@ class TestPlan:
             ({"test_size": 1.0}, "--test-size", "0.2"),
             ({"test_size": float("nan")}, "--test-size", "0.2"),
             ({"kind": SplitKind.GROUP_KFOLD}, "needs --group-key", "donor_id"),
-            ({"kind": SplitKind.PREDEFINED}, "needs --split-key", "original_split"),
         ],
     )
     def test_a_combination_that_makes_no_sense(self, fields: dict[str, Any], message: str, hint: str) -> None:
@@ -281,6 +280,15 @@ class TestPlan:
         base = plan(kind).describe()
         changing = {name for name, value in others.items() if plan(kind, **{name: value}).describe() != base}
         assert changing == matters
+
+    def test_a_predefined_split_takes_its_column_from_the_flag_then_from_the_data_set(self) -> None:
+        asked = SplitPlan(SplitKind.PREDEFINED, split_key="flag")
+        assert asked.keyed("spec").split_key == "flag"
+        assert SplitPlan(SplitKind.PREDEFINED).keyed("spec").split_key == "spec"
+        assert SplitPlan(SplitKind.HOLDOUT).keyed("spec").split_key is None
+        with pytest.raises(UsageError, match="needs --split-key") as refused:
+            SplitPlan(SplitKind.PREDEFINED).keyed(None)
+        assert "original_split" in refused.value.hint
 
     def test_only_k_fold_kinds_have_several_folds(self) -> None:
         assert {kind: plan(kind, folds=4).n_folds for kind in SplitKind} == {

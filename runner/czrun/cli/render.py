@@ -124,10 +124,12 @@ def _print_table(record: RunRecord, folder: Path, metrics: Sequence[str]) -> Non
         for row in rows:
             is_primary = row.metric == record.primary_metric
             interval = f"{_number(row.low)} – {_number(row.high)}" if row.low is not None else "–"
-            value = _number(row.value) if row.value is not None else f"undefined: {row.reason}"
-            cells = (row.metric, value, interval, _number(row.control))
+            cells = (row.metric, _number(row.value), interval, _number(row.control))
             table.add_row(*(_text(cell) for cell in cells), style="bold" if is_primary else "")
         console.print(table)
+    for row in rows:
+        if row.value is None:
+            console.print(_text(f"{row.metric} is undefined: {row.reason}", "dim"))
     for line in _footer(record, folder):
         console.print(_text(line, style="dim"))
 

@@ -258,12 +258,16 @@ def init_fault(exit_code: int, last_line: str) -> str:
 
 _ENGINE_HINTS = (
     (
-        r"permission denied|EACCES",
+        r"\.sock.*permission denied|permission denied.*(\.sock|socket)|'Permission denied'\)",
         "Join the group that may use the engine: `sudo usermod -aG docker $USER`, then log in again.",
     ),
     (
         r"could not select device driver|nvidia",
         "Install the NVIDIA Container Toolkit on the engine's machine, or leave --gpus out.",
+    ),
+    (
+        r"container-init binary not found",
+        "Podman's init is missing on the engine's machine: `sudo apt-get install catatonit`.",
     ),
     (r"no space left", "Make room on the engine's disk: `docker system prune` removes what is unused."),
     (r"range of cpus", "Ask for fewer CPUs: --cpus."),

@@ -29,6 +29,8 @@ PIDS_LIMIT = 512
 NOFILE = 16_384
 """Open files. The engine can't raise a limit above its own hard one, so the host's lower one wins."""
 
+NPROC = 16_384
+
 MIN_TMP_BYTES = 64 * MIB
 
 HOME = "/tmp/home"  # noqa: S108 - a path in the container, on its own tmpfs
@@ -134,6 +136,7 @@ class LaunchPolicy:
     shm_bytes: int
     nano_cpus: int
     nofile: int
+    nproc: int | None = None
     entrypoint: tuple[str, ...] = ()
     gpus: int = 0
     hosts_file: Path | None = None
@@ -177,6 +180,11 @@ class LaunchPolicy:
             "ulimits": [
                 {"Name": "core", "Soft": self.core_bytes, "Hard": self.core_bytes},
                 {"Name": "nofile", "Soft": self.nofile, "Hard": self.nofile},
+                *(
+                    [{"Name": "nproc", "Soft": self.nproc, "Hard": self.nproc}]
+                    if self.nproc is not None
+                    else []
+                ),
             ],
             # czrun attaches and keeps a bounded log itself; a driver's file would grow without bound.
             "log_config": {"type": self.log_driver},
@@ -253,7 +261,10 @@ def policy_for(
         memory_bytes=limits.memory_bytes,
         shm_bytes=scratch,
         nano_cpus=round(limits.cpus * 1e9),
-        nofile=_nofile(resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
+        nofile=_within_host(NOFILE, resource.RLIMIT_NOFILE),
+        # Podman asks for more than a host without CAP_SYS_RESOURCE can give. The bound is pids_limit: this
+        # one counts all containers of the same user together.
+        nproc=_within_host(NPROC, resource.RLIMIT_NPROC) if info.product == "podman" else None,
         gpus=limits.gpus,
         hosts_file=hosts_file,
         cgroupns_private=_version(info.api_version) >= (1, 41),
@@ -264,8 +275,9 @@ def _command(image: ImageInfo, verb: Verb) -> tuple[str, ...]:
     return (str(verb),) if image.entrypoint else (*image.command, str(verb))
 
 
-def _nofile(hard: int) -> int:
-    return NOFILE if hard == resource.RLIM_INFINITY else min(NOFILE, hard)
+def _within_host(wanted: int, kind: int) -> int:
+    hard = resource.getrlimit(kind)[1]
+    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
 
 
 def _version(text: str) -> tuple[int, ...]:

@@ -167,6 +167,8 @@ def test_what_a_model_says_is_shown_as_harmless_text(ended: Exit, limits: Limits
     ("text", "advice"),
     [
         ("dial unix /var/run/docker.sock: connect: permission denied", "usermod"),
+        ("container-init binary not found on the host: stat /usr/libexec/podman/catatonit", "catatonit"),
+        ("crun: setrlimit `RLIMIT_NPROC`: Operation not permitted: OCI permission denied", "czrun doctor"),
         (ENGINE_FAULTS["no GPU driver"], "NVIDIA Container Toolkit"),
         (ENGINE_FAULTS["no space"], "docker system prune"),
         (ENGINE_FAULTS["cpus"], "--cpus"),

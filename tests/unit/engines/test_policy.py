@@ -9,7 +9,7 @@ import pytest
 
 from czrun.contract.job import Limits, Verb
 from czrun.engines.base import EngineInfo, ImageInfo, Launch
-from czrun.engines.policy import DEDICATED_USER, User, _nofile, contract_environment, policy_for, sandbox_user
+from czrun.engines.policy import DEDICATED_USER, User, contract_environment, policy_for, sandbox_user
 from czrun.errors import ContractError, EngineError
 
 CALLER = User(1000, 1000)
@@ -113,8 +113,13 @@ def test_scratch_is_never_too_small(launch: Launch, info: EngineInfo, limits: Li
 @pytest.mark.parametrize(
     ("hard", "asked"), [(resource.RLIM_INFINITY, 16_384), (20_000, 16_384), (1024, 1024)]
 )
-def test_open_files_stay_within_the_hosts_limit(hard: int, asked: int) -> None:
-    assert _nofile(hard) == asked
+def test_limits_stay_within_the_hosts_own(
+    hard: int, asked: int, launch: Launch, info: EngineInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _kind: (hard, hard))
+    assert policy_for(launch, info, CALLER).nofile == asked
+    assert policy_for(launch, replace(info, product="podman"), CALLER).nproc == asked
+    assert policy_for(launch, info, CALLER).nproc is None
 
 
 def test_gpus_are_requested_only_when_granted(launch: Launch, info: EngineInfo, limits: Limits) -> None:
