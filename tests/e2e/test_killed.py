@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .conftest import Czrun
 
 PHASES = ("image", "prepare", "fit", "predict", "score")
-N_CELLS, N_GENES, N_VALUES = 20_000, 300, 40
+N_CELLS, N_GENES, N_VALUES = 12_000, 300, 40
 
 # It learns something that predict needs, so that a half-made fit couldn't pass for a whole one.
 FIT = "hold(); (MODEL / 'favourite').write_text('2')"
