@@ -79,7 +79,7 @@ def evaluate(
     """
     params = _parse_params(param or [])
     from czrun.api import evaluate as run
-    from czrun.cli.render import print_result, watcher
+    from czrun.cli.output import print_result, watcher
     from czrun.tasks.registry import chosen_metrics, find_task
 
     shown = chosen_metrics(find_task(task), metric or [])

@@ -1,8 +1,7 @@
-"""Everything that is drawn on a terminal. The only importer of rich."""
+"""What is drawn: live progress, lists and pages. The only importer of rich."""
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,42 +21,17 @@ from czrun.errors import CzrunError
 from czrun.metrics.base import MetricInfo
 from czrun.progress import Observer, Phase, PhaseEvent
 from czrun.quantities import printable, show_bytes, show_seconds
-from czrun.records import RECORD_FILE, RunRecord, load_record
-from czrun.report.rows import as_csv, cost_line, headline, interval_note, metric_rows
+from czrun.records import RECORD_FILE, load_record
+from czrun.report.rows import MESSAGE_CHARS, number, outcome
 from czrun.tasks.base import Task
-
-_MESSAGE_CHARS = 60
 
 
 @contextmanager
-def watcher(stream: TextIO) -> Iterator[Observer]:
-    """Show an evaluation's progress: live on a terminal, one plain line per step elsewhere."""
-    if not stream.isatty():
-        yield PlainProgress(stream)
-        return
-    console = Console(file=stream)
-    live = LiveProgress()
-    with Live(live, console=console, refresh_per_second=8, transient=False):
-        yield live
-
-
-class PlainProgress:
-    """One line when a phase starts its container, and one when it ends."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._begun: set[tuple[Phase, str]] = set()
-
-    def on_event(self, event: PhaseEvent) -> None:
-        """Print what is new in an event."""
-        key = (event.phase, event.subject)
-        name = f"{event.phase} {event.subject}".rstrip()
-        if event.done:
-            print(printable(f"{name}: {_outcome(event)}"), file=self._stream, flush=True)
-            self._begun.discard(key)
-        elif key not in self._begun:
-            self._begun.add(key)
-            print(f"{name}: started", file=self._stream, flush=True)
+def live_progress(stream: TextIO) -> Iterator[Observer]:
+    """Show all phases of an evaluation, redrawn in place."""
+    progress = LiveProgress()
+    with Live(progress, console=Console(file=stream), refresh_per_second=8, transient=False):
+        yield progress
 
 
 class LiveProgress:
@@ -77,12 +51,12 @@ class LiveProgress:
         for event, seen in self._events.values():
             name = f"{event.phase} {event.subject}".rstrip()
             if event.done:
-                table.add_row(_text("✓", style="green"), name, _text(_outcome(event), style="dim"))
+                table.add_row(_text("✓", style="green"), name, _text(outcome(event), style="dim"))
             else:
                 elapsed = event.elapsed_s + time.monotonic() - seen
                 share = f" · {event.fraction:.0%}" if event.fraction is not None else ""
                 memory = f" · {show_bytes(event.memory_bytes)}" if event.memory_bytes else ""
-                message = printable(event.message[:_MESSAGE_CHARS])
+                message = printable(event.message[:MESSAGE_CHARS])
                 state = _text(f"{show_seconds(elapsed)}{memory}{share}")
                 state.append(f"  {message}", style="dim")
                 table.add_row(self._spinner, name, state)
@@ -92,63 +66,6 @@ class LiveProgress:
 def _text(text: str, style: str = "") -> Text:
     """Make text that is shown as it stands: no markup of rich's, no escapes of the terminal's."""
     return Text(printable(text), style=style)
-
-
-def _outcome(event: PhaseEvent) -> str:
-    parts = ["cached" if event.cached else show_seconds(event.elapsed_s)]
-    if event.memory_bytes:
-        parts.append(f"peak {show_bytes(event.memory_bytes)}")
-    if event.message:
-        parts.append(event.message[:_MESSAGE_CHARS])
-    return " · ".join(parts)
-
-
-def print_result(record: RunRecord, folder: Path, style: str, metrics: Sequence[str]) -> None:
-    """Print a run's result to stdout: as json whole, as table or csv the metrics that are named."""
-    if style == "json":
-        sys.stdout.write(record.model_dump_json(indent=1) + "\n")
-    elif style == "csv":
-        sys.stdout.write(as_csv(metric_rows(record, metrics)))
-    else:
-        _print_table(record, folder, metrics)
-
-
-def _print_table(record: RunRecord, folder: Path, metrics: Sequence[str]) -> None:
-    console = Console(highlight=False)
-    console.print(_text(headline(record), style="bold"))
-    rows = metric_rows(record, metrics)
-    if rows:
-        table = Table(pad_edge=False, box=None, header_style="dim")
-        for name in ("metric", "value", "95 % interval", "negative control"):
-            table.add_column(name, justify="left" if name == "metric" else "right")
-        for row in rows:
-            is_primary = row.metric == record.primary_metric
-            interval = f"{_number(row.low)} – {_number(row.high)}" if row.low is not None else "–"
-            cells = (row.metric, _number(row.value), interval, _number(row.control))
-            table.add_row(*(_text(cell) for cell in cells), style="bold" if is_primary else "")
-        console.print(table)
-    for row in rows:
-        if row.value is None:
-            console.print(_text(f"{row.metric} is undefined: {row.reason}", "dim"))
-    for line in _footer(record, folder):
-        console.print(_text(line, style="dim"))
-
-
-def _footer(record: RunRecord, folder: Path) -> Iterator[str]:
-    yield cost_line(record.model)
-    if note := interval_note(record):
-        yield note
-    if record.control_note:
-        yield f"negative control {record.control_note}"
-    for note in record.dataset.notes:
-        yield f"note: {note}"
-    if record.containers_started == 0:
-        yield "All cached: no container was started (--no-cache runs them again)."
-    yield f"run {folder}"
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
 
 
 def print_runs(runs: Path, folders: Sequence[Path]) -> None:
@@ -174,7 +91,7 @@ def _run_cells(runs: Path, folder: Path) -> tuple[str, ...]:
         return (folder.name, "", "", "unreadable", "")
     scores = record.model.scores
     value = scores.metrics[record.primary_metric].value if scores else None
-    score = f"{record.primary_metric} {_number(value)}" if scores else ""
+    score = f"{record.primary_metric} {number(value)}" if scores else ""
     return (folder.name, record.model.image.reference, record.dataset.name, record.status, score)
 
 

@@ -42,7 +42,7 @@ def show(
     format_: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
 ) -> None:
     """Show a run's results again."""
-    from czrun.cli.render import print_result
+    from czrun.cli.output import print_result
     from czrun.records import find_run, load_record
     from czrun.results import EvaluationResult
 

@@ -7,8 +7,12 @@ import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from czrun.progress import PhaseEvent
 from czrun.quantities import show_bytes, show_seconds
 from czrun.records import CandidateRecord, MetricRecord, RunRecord
+
+MESSAGE_CHARS = 60
+"""Of what a phase or a container says, on one line."""
 
 
 @dataclass(frozen=True)
@@ -101,3 +105,18 @@ def interval_note(record: RunRecord) -> str:
         units = f"{first.n_clusters} groups of cells by {record.dataset.cluster_key}"
     note = f"{first.level:.0%} intervals: bootstrap over {units}, {first.n_resamples:,} resamples"
     return note + (f"; {first.note}" if first.note else "")
+
+
+def outcome(event: PhaseEvent) -> str:
+    """Say how a phase ended."""
+    parts = ["cached" if event.cached else show_seconds(event.elapsed_s)]
+    if event.memory_bytes:
+        parts.append(f"peak {show_bytes(event.memory_bytes)}")
+    if event.message:
+        parts.append(event.message[:MESSAGE_CHARS])
+    return " · ".join(parts)
+
+
+def number(value: float | None) -> str:
+    """Write a metric's value for a person."""
+    return "–" if value is None else f"{value:.4f}"
