@@ -192,9 +192,8 @@ class _Road:
         status = Status.CANCELLED if was_cancelled else model.status
         shown = controls[0] if controls and controls[0].done and not was_cancelled else None
         if controls and not shown:
-            control_note = (
-                "not run: the run was cancelled" if was_cancelled else "not run: the model failed first"
-            )
+            why = "the run was cancelled" if was_cancelled else "the model failed first"
+            control_note = f"not run: {why}"
         return RunRecord(
             run_id=run.run_id,
             started=run.plan.started,

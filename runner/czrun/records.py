@@ -301,7 +301,7 @@ def find_run(runs: Path, name: str) -> Path:
 
 def run_folders(runs: Path) -> list[Path]:
     """Return the folders of all runs, oldest first."""
-    # An id begins with the second; of two runs in one second, the plan written later is the later run.
+    # An id begins with the second; of two in one second, the plan written later is the later one.
     plans = sorted(runs.glob(f"*/{PLAN_FILE}"), key=lambda plan: (plan.parent.name[:15], _written(plan)))
     return [plan.parent for plan in plans]
 

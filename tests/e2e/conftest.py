@@ -151,6 +151,7 @@ class Czrun:
     environment: dict[str, str] = field(default_factory=dict)
     prefix: tuple[str, ...] = ()
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
+    told: set[Path] = field(default_factory=set)
 
     def __call__(self, *arguments: str) -> Done:
         """Run a command to its end."""
@@ -200,7 +201,12 @@ class Czrun:
     def waiting(self) -> list[Path]:
         """Return the output folders of puppets that hold, and weren't told to go."""
         held = [path.parent for path in self.home.glob("work/*/*/output/waiting")]
-        return [folder for folder in held if not (folder / "go").exists()]
+        return [folder for folder in held if folder not in self.told]
+
+    def go(self, folder: Path) -> None:
+        """Tell a puppet to go, once: its folder is then taken away bit by bit."""
+        self.told.add(folder)
+        (folder / "go").touch()
 
     def held(self, process: subprocess.Popen[str]) -> Path:
         """Wait until a puppet holds, and return its output folder."""
@@ -211,7 +217,7 @@ class Czrun:
 
         def ended() -> bool:
             for folder in self.waiting():
-                (folder / "go").touch()
+                self.go(folder)
             return process.poll() is not None
 
         self.wait_for(ended, process)

@@ -23,7 +23,7 @@ def held(czrun: Czrun, count: int, verb: str) -> list[str]:
 
 def release(czrun: Czrun, lease: str) -> None:
     (folder,) = [folder for folder in czrun.waiting() if folder.parents[1].name == lease]
-    (folder / "go").touch()
+    czrun.go(folder)
 
 
 def test_two_evaluations_of_the_same_thing_both_succeed_with_equal_scores(fresh: Czrun, puppet: str) -> None:

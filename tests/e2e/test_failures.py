@@ -34,7 +34,7 @@ def test_a_missing_image_is_told_with_its_nearest_local_name_and_how_to_get_it(
     czrun: Czrun, puppet: str
 ) -> None:
     name = puppet.replace("puppet", "pupet")
-    czrun.evaluate(name).failed(CONTRACT, f"no image {name}", f"Did you mean {puppet}?", "docker pull")
+    czrun.evaluate(name).failed(CONTRACT, f"no image {name}", f"Did you mean {puppet}", "docker pull")
     assert not czrun.runs.exists()
 
 

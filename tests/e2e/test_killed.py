@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .conftest import Czrun
 
 PHASES = ("image", "prepare", "fit", "predict", "score")
-N_CELLS, N_GENES, N_VALUES = 20_000, 300, 40
+N_CELLS, N_GENES, N_VALUES = 12_000, 300, 40
 
 # It learns something that predict needs, so that a half-made fit couldn't pass for a whole one.
 FIT = "hold(); (MODEL / 'favourite').write_text('2')"
@@ -88,7 +88,7 @@ def kill_in_fit(czrun: Czrun, arguments: tuple[str, ...], tmp_path: Path) -> Non
 def kill_in_predict(czrun: Czrun, arguments: tuple[str, ...], tmp_path: Path) -> None:
     """Kill it while its container predicts."""
     process = czrun.start(*arguments)
-    (czrun.held(process) / "go").touch()
+    czrun.go(czrun.held(process))
     czrun.wait_for(lambda: list(czrun.home.glob("fits/*/phase.json")), process)
     czrun.held(process)
     kill(czrun, process)
@@ -102,7 +102,7 @@ def kill_in_score(czrun: Czrun, arguments: tuple[str, ...], tmp_path: Path) -> N
 
     def predicted() -> bool:
         for folder in czrun.waiting():
-            (folder / "go").touch()
+            czrun.go(folder)
         return bool(list(czrun.home.glob("predictions/*/phase.json")))
 
     czrun.wait_for(predicted, process)
