@@ -17,7 +17,7 @@ def metric(value: float | None, **more: Any) -> dict[str, Any]:
     interval = None
     if value is not None:
         interval = {
-            "low": value - 0.1, "high": value + 0.1, "level": 0.95, "method": "bootstrap over donors",
+            "low": value - 0.1, "high": value + 0.1, "level": 0.95, "method": "bootstrap over cells",
             "n_resamples": 2000,
         }  # fmt: skip
     return {"value": value, "interval": interval, "per_trial": [value], **more}

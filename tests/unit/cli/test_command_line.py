@@ -30,6 +30,18 @@ atexit.register(lambda: print("HEAVY", *sorted(set({HEAVY}) & set(sys.modules)),
 main()
 """
 
+MISTYPED = [
+    (["evalaute"], "No such command 'evalaute'"),
+    (["evaluate"], "Missing option '--image'"),
+    (["evaluate", "--image", "m", "--foldz", "3"], "--folds"),
+    (["evaluate", "--image", "m", "--folds", "three"], "valid integer"),
+    (["evaluate", "--image", "m", "--format", "xml"], "'table', 'json', 'csv'"),
+    (["evaluate", "--image", "m", "--param", "C"], "NAME=VALUE"),
+    (["runs", "logs", "last", "--phase", "score"], "'fit', 'predict'"),
+    (["tasks", "show"], "Missing argument"),
+    (["--verbose"], "No such option"),
+]
+
 Done = subprocess.CompletedProcess[str]
 Czrun = Callable[..., Done]
 
@@ -86,28 +98,27 @@ class TestLightness:
         assert heavy(done) == []
         assert "czrun" in done.stdout
 
-    @pytest.mark.parametrize(
-        ("arguments", "said"),
-        [
-            (["evalaute"], "No such command 'evalaute'"),
-            (["evaluate"], "Missing option '--image'"),
-            (["evaluate", "--image", "m", "--foldz", "3"], "--folds"),
-            (["evaluate", "--image", "m", "--folds", "three"], "valid integer"),
-            (["evaluate", "--image", "m", "--format", "xml"], "'table', 'json', 'csv'"),
-            (["evaluate", "--image", "m", "--param", "C"], "NAME=VALUE"),
-            (["runs", "logs", "last", "--phase", "score"], "'fit', 'predict'"),
-            (["tasks", "show"], "Missing argument"),
-            (["--verbose"], "No such option"),
-        ],
-    )
-    def test_a_mistyped_command_ends_with_2_and_imports_nothing_heavy(
-        self, czrun_alone: Czrun, arguments: list[str], said: str
-    ) -> None:
-        done = czrun_alone(*arguments)
+    @pytest.mark.parametrize(("arguments", "said"), MISTYPED)
+    def test_a_mistyped_command_ends_with_2(self, czrun: Czrun, arguments: list[str], said: str) -> None:
+        done = czrun(*arguments)
         assert done.returncode == 2
         assert said in done.stderr
         assert done.stdout == ""
-        assert heavy(done) == []
+
+    def test_mistyped_commands_import_nothing_heavy(self) -> None:
+        script = (
+            "import sys\n"
+            "from czrun.cli.app import main\n"
+            f"for arguments in {[arguments for arguments, _ in MISTYPED]}:\n"
+            "    sys.argv = ['czrun', *arguments]\n"
+            "    try:\n"
+            "        main()\n"
+            "    except SystemExit as ended:\n"
+            "        assert ended.code == 2, arguments\n"
+            f"print(sorted(set({HEAVY}) & set(sys.modules)))\n"
+        )
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        assert done.stdout == "[]\n"
 
     def test_the_version_is_the_package_s(self, czrun_alone: Czrun) -> None:
         assert czrun_alone("--version").stdout == f"czrun {__version__}\n"
@@ -264,7 +275,7 @@ class TestRuns:
         assert row.split() == ["macro_f1", "0.7000", "0.6000", "–", "0.8000", "0.1000"]
         assert "undefined: no proba" in shown
         assert "fit 1.5 s" in shown
-        assert "95% intervals: bootstrap over donors" in shown
+        assert "95% intervals: bootstrap over cells, 2,000 resamples" in shown
 
     def test_json_is_the_record(self, czrun: Czrun, run: Path) -> None:
         shown = czrun("runs", "show", "abc123", "--format", "json").stdout
