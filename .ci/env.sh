@@ -40,4 +40,6 @@ if [ -z "$uv" ]; then
     [ -x "$own" ] || install_uv
     uv=$own
 fi
-exec "$uv" sync --locked --quiet
+# Compiled now: without bytecode every start of czrun would compile a thousand modules again.
+"$uv" sync --locked --quiet --compile-bytecode
+"$uv" run --locked python -m compileall -q runner/czrun

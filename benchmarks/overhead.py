@@ -157,7 +157,9 @@ def docker_run(settings: dict[str, Any], mounts: Sequence[str], verb: str) -> li
 
 def run(command: Sequence[str], home: Path) -> None:
     """Run a command to its end; its failure ends the benchmark."""
-    environment = {**os.environ, "CZRUN_HOME": str(home)}
+    # With bytecode, as anywhere but in a shell that forbids writing it.
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    environment["CZRUN_HOME"] = str(home)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
