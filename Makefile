@@ -28,10 +28,11 @@ demo: env engine base-image images ## Evaluate a model image on the bundled cell
 	@$(RUN) czrun evaluate --image czrun/logistic-regression:latest
 
 test: env engine base-image images ## Run all tests
-	@$(RUN) pytest
+	@$(RUN) pytest -m "not engine" --numprocesses auto
+	@$(RUN) pytest -m engine
 
 test-fast: env ## Run the tests that need no container engine
-	@$(RUN) pytest -m "not engine"
+	@$(RUN) pytest -m "not engine" --numprocesses auto
 
 check: env ## Lint, formatting, types, import layers, schemas
 	@$(RUN) ruff check .
