@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from shlex import quote
 from typing import Any
 
 from czrun.accounts import Entry, describe_dataset, describe_environment
-from czrun.contract.image import parse_labels
+from czrun.contract.image import Asset, parse_labels
 from czrun.contract.outcome import Status
 from czrun.datasets.catalogue import find_dataset
 from czrun.datasets.spec import DatasetSpec
@@ -230,14 +231,13 @@ class _Road:
                 f"Image {reference} doesn't declare task {self.task.id}.",
                 f"It declares: {', '.join(declaration.tasks)}. Choose one with --task.",
             )
-        missing = [
-            each for each in declaration.assets if not (cache_home() / "assets" / each.sha256).is_file()
-        ]
+        missing = [each for each in declaration.assets if not _is_fetched(each)]
         if missing:
-            lines = [f"curl -fL {each.url!r} -o {cache_home() / 'assets' / each.sha256}" for each in missing]
+            folder = cache_home() / "assets"
+            fetch = [f"curl -fL {quote(each.url)} -o {quote(str(folder / each.sha256))}" for each in missing]
             raise ContractError(
-                f"Image {reference} needs {len(missing)} file(s) of weights that are not here yet.",
-                f"Look at where they come from, then fetch them:\n{listing(lines)}",
+                f"Image {reference} needs {len(missing)} weight file(s) that aren't here or aren't whole.",
+                f"Look at where they come from, then fetch them:\n{listing([f'mkdir -p {folder}', *fetch])}",
             )
         return Candidate(image, declaration, declaration.parse_params(params))
 
@@ -291,6 +291,12 @@ class _Road:
     ) -> None:
         elapsed = time.monotonic() - began
         self.observer.on_event(PhaseEvent(phase, subject, elapsed, done=True, cached=cached, message=message))
+
+
+def _is_fetched(asset: Asset) -> bool:
+    """Tell whether a declared file is here and is what was declared; its name alone proves nothing."""
+    path = cache_home() / "assets" / asset.sha256
+    return path.is_file() and file_sha256(path) == asset.sha256
 
 
 def _refuse_weak(info: EngineInfo) -> None:

@@ -86,7 +86,8 @@ class SplitPlan:
         """Return what determines the split, and nothing that doesn't."""
         facts: dict[str, object] = {"kind": self.kind.value}
         if self.kind is SplitKind.PREDEFINED:
-            return {**facts, "split_key": self.split_key}
+            facts["split_key"] = self.split_key
+            return {**facts, "group_key": self.group_key} if self.group_key else facts
         facts["seed"] = self.seed
         if self.kind.is_kfold:
             facts["folds"] = self.folds

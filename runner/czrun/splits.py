@@ -47,7 +47,7 @@ def split(
     labels
         Class of each cell, shape (n_obs,), codes from 0.
     groups
-        Group of each cell, shape (n_obs,), codes from 0; for the grouped kinds.
+        Group of each cell, shape (n_obs,), codes from 0; a predefined split must keep them whole.
     predefined
         ``train``/``test`` words, shape (n_obs,); for the predefined kind.
 
@@ -59,7 +59,10 @@ def split(
     if plan.kind is SplitKind.PREDEFINED:
         if predefined is None:
             raise DatasetError("A predefined split needs its column.", "Name it with --split-key.")
-        return _predefined(predefined, str(plan.split_key))
+        parts = _predefined(predefined, str(plan.split_key))
+        if groups is not None:
+            _refuse_shared_groups(parts, groups, plan)
+        return parts
     if plan.kind.is_grouped:
         if groups is None:
             raise DatasetError("A grouped split needs its column.", "Name it with --group-key.")
@@ -152,6 +155,15 @@ def _balanced_fold(shuffled: Rows, sizes: npt.NDArray[np.int64], folds: int, fol
         members[lightest].append(int(group))
         loads[lightest] += int(sizes[group])
     return members[fold]
+
+
+def _refuse_shared_groups(parts: Split, groups: Codes, plan: SplitPlan) -> None:
+    shared = np.intersect1d(groups[parts.train], groups[parts.test])
+    if len(shared):
+        raise DatasetError(
+            f"{len(shared)} group(s) of {plan.group_key!r} are on both sides of {plan.split_key!r}.",
+            "Mend the split, or leave --group-key out if that is meant.",
+        )
 
 
 def _predefined(words: npt.NDArray[np.object_], key: str) -> Split:

@@ -168,3 +168,17 @@ def test_donors_held_out_are_recognised_and_intervals_resample_donors(czrun: Czr
     assert accuracy["interval"]["n_clusters"] >= 2
     assert record["dataset"]["cluster_key"] == "donor_id"
     assert f"{accuracy['interval']['n_clusters']} groups of cells by donor_id" in done.out
+
+
+def test_the_donor_of_the_known_level_reaches_it(czrun: Czrun, real_data: Path, tmp_path: Path) -> None:
+    from anndata import read_h5ad  # noqa: TID251 - a user's own preparation
+
+    cells = read_h5ad(real_data / "kang2018_pbmc_ctrl_8donors.h5ad")
+    held_out = cells.obs["donor_id"].astype(str) == "patient_1488"
+    cells.obs["part"] = held_out.map({True: "test", False: "train"})
+    path = tmp_path / "kang.h5ad"
+    cells.write_h5ad(path)
+    split = ("--split", "predefined", "--split-key", "part", "--group-key", "donor_id")
+    czrun.evaluate(IMAGE, "--dataset", str(path), *split, "--no-control").succeeded()
+    accuracy = metrics_of(czrun.record())["accuracy"]
+    assert accuracy["value"] >= 0.955

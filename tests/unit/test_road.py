@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from czrun.outputs import Findings, read_labels
 from czrun.records import RECORD_FILE, RunRecord, run_folders
 from czrun.results import EvaluationResult
 from czrun.split_plan import SplitKind, SplitPlan
+from czrun.storage import cache_home
 from fake_engine import CONTROL, INFO, FakeEngine, answer, ended, image
 from made_cells import made_cells, written
 
@@ -405,9 +407,22 @@ class TestRefusals:
     def test_an_image_whose_weights_are_not_here(self, options: EvaluateOptions) -> None:
         asset = {"url": "https://example.org/w", "sha256": "b" * 64, "path": "w.bin"}
         engine = FakeEngine(images=(image(assets=[asset]),))
-        with pytest.raises(ContractError, match=r"needs 1 file\(s\) of weights") as refused:
+        with pytest.raises(ContractError, match=r"needs 1 weight file\(s\)") as refused:
             go(options, engine)
-        assert "curl -fL 'https://example.org/w'" in refused.value.hint
+        assert "curl -fL https://example.org/w -o " in refused.value.hint
+
+    def test_weights_that_are_not_what_was_declared(self, options: EvaluateOptions) -> None:
+        weights = b"weights"
+        asset = {"url": "https://example.org/w", "sha256": sha256(weights).hexdigest(), "path": "w.bin"}
+        engine = FakeEngine(images=(image(assets=[asset]),))
+        here = cache_home() / "assets" / asset["sha256"]
+        here.parent.mkdir(parents=True)
+        here.write_bytes(b"something else")
+        with pytest.raises(ContractError, match="weight file"):
+            go(options, engine)
+        here.write_bytes(weights)
+        assert go(options, engine).status is Status.SUCCEEDED
+        assert "/czrun/assets/w.bin" in {mount.target for mount in engine.launches[-1].mounts}
 
     def test_an_unknown_parameter(self, options: EvaluateOptions) -> None:
         engine = FakeEngine(images=(image(params={"alpha": {"type": "float"}}),))

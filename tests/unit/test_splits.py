@@ -178,6 +178,14 @@ class TestGroups:
             split(plan(kind), 0, labels, groups=labels)
         assert "--group-key" in refused.value.hint
 
+    def test_groups_that_were_named_are_on_one_side(self) -> None:
+        words = np.array(["train", "train", "test", "test"], dtype=object)
+        apart, mixed = np.array([0, 0, 1, 1], np.int32), np.array([0, 1, 1, 2], np.int32)
+        keyed = plan(SplitKind.PREDEFINED, group_key="donor_id")
+        assert split(keyed, 0, np.zeros(4, np.int32), apart, words).test.tolist() == [2, 3]
+        with pytest.raises(DatasetError, match=r"1 group\(s\) of 'donor_id' are on both sides of 'part'"):
+            split(keyed, 0, np.zeros(4, np.int32), mixed, words)
+
     def test_without_the_column(self) -> None:
         with pytest.raises(DatasetError, match="needs its column") as refused:
             split(plan(SplitKind.GROUP_HOLDOUT), 0, np.zeros(30, dtype=np.int32))
@@ -272,7 +280,7 @@ class TestPlan:
             (SplitKind.KFOLD, {"seed", "folds"}),
             (SplitKind.GROUP_HOLDOUT, {"seed", "test_size", "group_key"}),
             (SplitKind.GROUP_KFOLD, {"seed", "folds", "group_key"}),
-            (SplitKind.PREDEFINED, {"split_key"}),
+            (SplitKind.PREDEFINED, {"split_key", "group_key"}),
         ],
     )
     def test_it_is_known_by_what_determines_it(self, kind: SplitKind, matters: set[str]) -> None:
