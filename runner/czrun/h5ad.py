@@ -1,20 +1,12 @@
-"""AnnData files: reading a user's, writing a model's. The only importer of anndata.
-
-Reading goes through anndata, which knows every spelling that the format has had. Writing doesn't: a model's
-file is made afresh from an allow-list, in the published on-disk layout, with X filled in row by row in
-an order of our own, so that memory stays flat and no byte of the source comes along.
-"""
+"""Users' AnnData files, in every spelling that the format has had. The only importer of anndata."""
 
 from __future__ import annotations
 
-import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import h5py
 import numpy as np
@@ -292,127 +284,3 @@ def _canonical(rows: Any, start: int, path: Path) -> RowBlock:  # noqa: ANN401 -
         rows.indices.astype(np.int32, copy=False),
         rows.indptr.astype(np.int64, copy=False),
     )
-
-
-@dataclass(frozen=True)
-class Categorical:
-    """A categorical obs column: `codes` of shape (n_obs,) into `categories`."""
-
-    codes: npt.NDArray[np.int32]
-    categories: tuple[str, ...]
-
-
-class H5adWriter:
-    """A model's input file, laid out at once and filled row by row.
-
-    Parameters
-    ----------
-    path
-        A file that doesn't exist yet.
-    cell_ids
-        The obs index, shape (n_obs,).
-    genes
-        The var index and its columns.
-    obs
-        Columns of the allow-list, in contract names.
-    row_nnz
-        Stored values of each row, in this file's row order, shape (n_obs,).
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        cell_ids: Texts,
-        genes: Genes,
-        obs: Mapping[str, Categorical],
-        row_nnz: npt.NDArray[np.int64],
-    ) -> None:
-        self._indptr = np.concatenate([[0], np.cumsum(row_nnz)]).astype(np.int64)
-        with h5py.File(path, "x") as file:
-            _mark(file, "anndata", "0.1.0")
-            for slot in ("layers", "obsm", "obsp", "uns", "varm", "varp"):
-                _mark(file.create_group(slot), "dict", "0.1.0")
-            _write_frame(file, "var", genes.ids, genes.columns)
-            _write_frame(file, "obs", cell_ids, obs)
-            self._data_at, self._indices_at = _lay_out_matrix(file, self._indptr, len(genes.ids))
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-
-    def write_row(self, row: int, data: memoryview, indices: memoryview) -> None:
-        """Put one row in its place.
-
-        Parameters
-        ----------
-        row
-            Row number in this file.
-        data, indices
-            The row's values (float32) and columns (int32), as bytes.
-        """
-        offset = 4 * int(self._indptr[row])
-        if len(data):
-            os.pwrite(self._descriptor, data, self._data_at + offset)
-            os.pwrite(self._descriptor, indices, self._indices_at + offset)
-
-    def __enter__(self) -> Self:
-        """Return the writer."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the file."""
-        os.close(self._descriptor)
-
-
-def _lay_out_matrix(file: Any, indptr: npt.NDArray[np.int64], n_vars: int) -> tuple[int, int]:  # noqa: ANN401
-    group = file.create_group("X")
-    _mark(group, "csr_matrix", "0.1.0")
-    group.attrs["shape"] = np.array([len(indptr) - 1, n_vars], dtype=np.int64)
-    group.create_dataset("indptr", data=indptr)
-    return _reserve(group, "data", "<f4", int(indptr[-1])), _reserve(group, "indices", "<i4", int(indptr[-1]))
-
-
-def _reserve(group: Any, name: str, dtype: str, length: int) -> int:  # noqa: ANN401
-    """Allot a contiguous array without writing it, and return where in the file it begins."""
-    layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    layout.set_layout(h5py.h5d.CONTIGUOUS)
-    layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    # Unlike h5py's own interface, HDF5 notes the time: the same data would get another hash every second.
-    layout.set_obj_track_times(False)
-    kind = h5py.h5t.py_create(np.dtype(dtype))
-    array = h5py.h5d.create(group.id, name.encode(), kind, h5py.h5s.create_simple((length,)), layout)
-    return int(array.get_offset() or 0)
-
-
-def _mark(element: Any, kind: str, version: str) -> None:  # noqa: ANN401
-    element.attrs["encoding-type"] = kind
-    element.attrs["encoding-version"] = version
-
-
-def _write_frame(file: Any, name: str, index: Texts, columns: Mapping[str, Texts | Categorical]) -> None:  # noqa: ANN401
-    group = file.create_group(name)
-    _mark(group, "dataframe", "0.2.0")
-    group.attrs["_index"] = "_index"
-    order = np.array(list(columns), dtype=object)
-    group.attrs.create("column-order", order, dtype=h5py.string_dtype() if len(order) else np.float64)
-    _write_texts(group, "_index", index)
-    for key, column in columns.items():
-        if isinstance(column, Categorical):
-            _write_categorical(group, key, column)
-        else:
-            _write_texts(group, key, column)
-
-
-def _write_texts(group: Any, name: str, texts: Texts) -> None:  # noqa: ANN401
-    filled = np.array([text if text is not None else "" for text in texts], dtype=object)
-    _mark(group.create_dataset(name, data=filled, dtype=h5py.string_dtype()), "string-array", "0.2.0")
-
-
-def _write_categorical(group: Any, name: str, column: Categorical) -> None:  # noqa: ANN401
-    element = group.create_group(name)
-    _mark(element, "categorical", "0.2.0")
-    element.attrs["ordered"] = False
-    smallest = np.int8 if len(column.categories) < 128 else np.int32
-    codes = element.create_dataset("codes", data=column.codes.astype(smallest))
-    _mark(codes, "array", "0.2.0")
-    _write_texts(element, "categories", np.array(column.categories, dtype=object))

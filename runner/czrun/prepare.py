@@ -28,9 +28,9 @@ from czrun.cells import CellSource, Genes, RowBlock, Texts
 from czrun.contract.job import INPUT_DIR, DatasetFacts, InputFile
 from czrun.datasets.catalogue import open_cells
 from czrun.errors import StorageError
-from czrun.h5ad import Categorical, H5adWriter
 from czrun.leases import Lease
 from czrun.manifest import PreparedManifest, PrepareRequest, prepared_folder
+from czrun.model_input import Categorical, H5adWriter
 from czrun.splits import Rows, split
 from czrun.storage import file_sha256, publish, storage_errors, write_text
 

@@ -14,10 +14,10 @@ from pydantic import ValidationError
 from czrun.contract.job import UNASSIGNED
 from czrun.leases import Lease
 from czrun.manifest import prepared_folder
+from czrun.phases import fit_folder, predictions_folder
 from czrun.plan import Trial
 from czrun.records import ClassRecord, IntervalRecord, MetricRecord, ScoreSheet
 from czrun.storage import content_key, publish, remove_tree, storage_errors, write_text
-from czrun.trial import fit_folder, predictions_folder
 
 if TYPE_CHECKING:
     from czrun.score import ClassifiedTrial

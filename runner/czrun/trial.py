@@ -13,8 +13,6 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from pydantic import ValidationError
-
 from czrun.contract.job import ASSETS_DIR, INPUT_DIR, JOB_PATH, MODEL_DIR, OUTPUT_DIR, Verb
 from czrun.contract.outcome import Status
 from czrun.engines.base import Engine, Exit, Launch, Mount, Usage
@@ -23,14 +21,21 @@ from czrun.engines.policy import contract_environment, current_user, sandbox_use
 from czrun.errors import ContractError, EngineError, listing
 from czrun.leases import Lease
 from czrun.manifest import prepared_folder, verify_inputs
+from czrun.phases import (
+    LOG_FILE,
+    PHASE_FILE,
+    fit_folder,
+    open_to_reading,
+    predictions_folder,
+    read_phase,
+    save_arrays,
+    writable_folder,
+)
 from czrun.plan import Trial
 from czrun.progress import Observer, Phase, PhaseEvent
 from czrun.records import Failure, PhaseRecord, TrialRecord
 from czrun.storage import publish, remove_tree, storage_errors, write_text
 from czrun.untrusted import read_progress, read_result
-
-PHASE_FILE = "phase.json"
-LOG_FILE = "container.log"
 
 _PHASES = {Verb.FIT: Phase.FIT, Verb.PREDICT: Phase.PREDICT}
 
@@ -154,7 +159,7 @@ class _Attempt:
     ) -> tuple[PhaseRecord, bool]:
         """Return a phase's record, and whether another run made it."""
         log = self.place.logs / self._log_name(verb)
-        found = _read_phase(folder)
+        found = read_phase(folder)
         # A run that was killed and taken up again finds its own results: those are no other run's cache.
         if found:
             is_cached = found.run_id != self.place.run_id
@@ -167,12 +172,12 @@ class _Attempt:
 
     def _fit(self, log: Path) -> PhaseRecord:
         with self._work_folder() as work:
-            model = _writable_folder(work / "model")
-            output = _writable_folder(work / "output")
+            model = writable_folder(work / "model")
+            output = writable_folder(work / "output")
             record = self._container(
                 Verb.FIT, work, (Mount(model, MODEL_DIR, True), Mount(output, OUTPUT_DIR, True)), log
             )
-            _open_to_reading(model)
+            open_to_reading(model)
             self._store(self._fit_folder, record, log, {"model": model})
         return record
 
@@ -182,10 +187,10 @@ class _Attempt:
 
         manifest = self.trial.manifest
         with self._work_folder() as work:
-            output = _writable_folder(work / "output")
+            output = writable_folder(work / "output")
             for view in manifest.predict_inputs:
-                _writable_folder(output / view.id)
-            model = self._fit_folder / "model" if self.trial.is_fitted else _writable_folder(work / "model")
+                writable_folder(output / view.id)
+            model = self._fit_folder / "model" if self.trial.is_fitted else writable_folder(work / "model")
             ids = prepared_folder(self.place.home, manifest.key) / "cell_ids.npy"
             user = sandbox_user(current_user()).uid if os.getuid() == 0 else None
             with OutputReader(output, ids, user) as reader:
@@ -194,7 +199,7 @@ class _Attempt:
                 arrays = self._collect(reader, log)
             stage = work / "arrays"
             stage.mkdir()
-            _save_arrays(stage, arrays)
+            save_arrays(stage, arrays)
             self._store(self._predict_folder, record, log, {name.name: name for name in stage.iterdir()})
         return record
 
@@ -302,7 +307,7 @@ class _Attempt:
                 part.rename(stage / name)
             shutil.copyfile(log, stage / LOG_FILE)
             write_text(stage / PHASE_FILE, record.model_dump_json())
-            if final.exists() and not _read_phase(final):
+            if final.exists() and not read_phase(final):
                 remove_tree(final)
         publish(stage, final)
 
@@ -337,58 +342,10 @@ class _Attempt:
         return f"{slug}-{verb}.log"
 
 
-def fit_folder(home: Path, key: str) -> Path:
-    """Return where a fitted model of this key lies."""
-    return home / "fits" / key
-
-
-def predictions_folder(home: Path, key: str) -> Path:
-    """Return where checked predictions of this key lie."""
-    return home / "predictions" / key
-
-
 def _import_ahead() -> None:
     """Import, while the container runs, what comes after it: 0.2 s that nobody then waits for."""
     if "czrun.score" not in sys.modules:
         Thread(target=lambda: [import_module(name) for name in ("czrun.collect", "czrun.score")]).start()
-
-
-def _read_phase(folder: Path) -> PhaseRecord | None:
-    try:
-        return PhaseRecord.model_validate_json((folder / PHASE_FILE).read_bytes())
-    except (OSError, ValidationError):
-        return None
-
-
-def _writable_folder(path: Path) -> Path:
-    """Make a folder that belongs to the container's user."""
-    with storage_errors(path):
-        path.mkdir(mode=0o755)
-        if os.getuid() == 0:
-            user = sandbox_user(current_user())
-            os.chown(path, user.uid, user.gid)
-    return path
-
-
-def _open_to_reading(model: Path) -> None:
-    """Undo modes by which a fitted model would lock its own predict phase, or the cache, out."""
-    model.chmod(0o755)
-    for root, folders, files in os.walk(model):
-        for name in folders:
-            if not Path(root, name).is_symlink():
-                Path(root, name).chmod(0o755)
-        for name in files:
-            path = Path(root, name)
-            if path.is_file() and not path.is_symlink():
-                path.chmod(0o644)
-
-
-def _save_arrays(stage: Path, arrays: Mapping[str, Any]) -> None:
-    import numpy as np
-
-    for name, array in arrays.items():
-        if array is not None:
-            np.save(stage / f"{name}.npy", array)
 
 
 def _relative(log: Path) -> str:

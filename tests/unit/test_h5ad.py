@@ -14,7 +14,8 @@ from scipy import sparse
 
 from czrun.cells import Genes
 from czrun.errors import DatasetError
-from czrun.h5ad import Categorical, H5adReader, H5adWriter
+from czrun.h5ad import H5adReader
+from czrun.model_input import Categorical, H5adWriter
 from made_cells import dense, made_cells, read, written
 
 

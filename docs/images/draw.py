@@ -1,0 +1,32 @@
+"""Turn a terminal's screen into the README's picture.
+
+tmux new-session -d -s picture -x 120 -y 30 'czrun evaluate --image czrun/logistic-regression:latest; sleep 9'
+sleep 8; tmux capture-pane -t picture -p -e | uv run python docs/images/draw.py docs/images/evaluate.svg
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+
+from rich.console import Console  # noqa: TID251 - a picture of what rich drew
+from rich.text import Text  # noqa: TID251
+
+COMMAND = "$ czrun evaluate --image czrun/logistic-regression:latest"
+
+
+def draw(screen: str, target: Path) -> None:
+    """Write the screen, without the empty lines at its end, as an SVG."""
+    lines = screen.rstrip().splitlines()
+    console = Console(
+        record=True, width=max(len(Text.from_ansi(line)) for line in lines) + 2, file=io.StringIO()
+    )
+    console.print(Text(COMMAND, style="bold"))
+    for line in lines:
+        console.print(Text.from_ansi(line))
+    console.save_svg(str(target), title="czrun")
+
+
+if __name__ == "__main__":
+    draw(sys.stdin.read(), Path(sys.argv[1]))

@@ -1,0 +1,67 @@
+"""Where finished phases lie in the cache, and the folders that a container writes to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from czrun.engines.policy import current_user, sandbox_user
+from czrun.records import PhaseRecord
+from czrun.storage import storage_errors
+
+PHASE_FILE = "phase.json"
+LOG_FILE = "container.log"
+
+
+def fit_folder(home: Path, key: str) -> Path:
+    """Return where a fitted model of this key lies."""
+    return home / "fits" / key
+
+
+def predictions_folder(home: Path, key: str) -> Path:
+    """Return where checked predictions of this key lie."""
+    return home / "predictions" / key
+
+
+def read_phase(folder: Path) -> PhaseRecord | None:
+    """Read what is kept of a finished phase; None where there is none."""
+    try:
+        return PhaseRecord.model_validate_json((folder / PHASE_FILE).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def writable_folder(path: Path) -> Path:
+    """Make a folder that belongs to the container's user."""
+    with storage_errors(path):
+        path.mkdir(mode=0o755)
+        if os.getuid() == 0:
+            user = sandbox_user(current_user())
+            os.chown(path, user.uid, user.gid)
+    return path
+
+
+def open_to_reading(model: Path) -> None:
+    """Undo modes by which a fitted model would lock its own predict phase, or the cache, out."""
+    model.chmod(0o755)
+    for root, folders, files in os.walk(model):
+        for name in folders:
+            if not Path(root, name).is_symlink():
+                Path(root, name).chmod(0o755)
+        for name in files:
+            path = Path(root, name)
+            if path.is_file() and not path.is_symlink():
+                path.chmod(0o644)
+
+
+def save_arrays(stage: Path, arrays: Mapping[str, Any]) -> None:
+    """Write the arrays that there are, one .npy each."""
+    import numpy as np
+
+    for name, array in arrays.items():
+        if array is not None:
+            np.save(stage / f"{name}.npy", array)
