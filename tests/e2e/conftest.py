@@ -11,6 +11,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -192,8 +193,10 @@ class Czrun:
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             has_ended = process.poll() is not None
-            if found := what():
-                return found
+            # A folder may go while it is being listed: then the next look tells.
+            with suppress(FileNotFoundError):
+                if found := what():
+                    return found
             assert not has_ended, process.communicate()
             time.sleep(0.002)
         raise AssertionError("it didn't happen in time")
