@@ -10,6 +10,7 @@ import io
 import sys
 from pathlib import Path
 
+from rich.ansi import AnsiDecoder  # noqa: TID251 - a picture of what rich drew
 from rich.console import Console  # noqa: TID251 - a picture of what rich drew
 from rich.text import Text  # noqa: TID251
 
@@ -18,13 +19,11 @@ COMMAND = "$ czrun evaluate --image czrun/logistic-regression:latest"
 
 def draw(screen: str, target: Path) -> None:
     """Write the screen, without the empty lines at its end, as an SVG."""
-    lines = screen.rstrip().splitlines()
-    console = Console(
-        record=True, width=max(len(Text.from_ansi(line)) for line in lines) + 2, file=io.StringIO()
-    )
+    lines = list(AnsiDecoder().decode(screen.rstrip()))  # one decoder: a style may go on over the line's end
+    console = Console(record=True, width=max(len(line) for line in lines) + 2, file=io.StringIO())
     console.print(Text(COMMAND, style="bold"))
     for line in lines:
-        console.print(Text.from_ansi(line))
+        console.print(line)
     console.save_svg(str(target), title="czrun")
 
 
