@@ -100,10 +100,9 @@ def interval_note(record: RunRecord) -> str:
     if not intervals:
         return ""
     first = intervals[0]
-    units = "cells"
-    if first.n_clusters:
-        units = f"{first.n_clusters} groups of cells by {record.dataset.cluster_key}"
-    note = f"{first.level:.0%} intervals: bootstrap over {units}, {first.n_resamples:,} resamples"
+    groups = f"{first.n_clusters} groups of cells by {record.dataset.cluster_key}"
+    method = first.method.replace("clusters", groups, 1)
+    note = f"{first.level:.0%} intervals: {method}, {first.n_resamples:,} resamples"
     return note + (f"; {first.note}" if first.note else "")
 
 
