@@ -9,7 +9,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from czrun.engines.policy import current_user, sandbox_user
 from czrun.records import PhaseRecord
 from czrun.storage import storage_errors
 
@@ -36,12 +35,10 @@ def read_phase(folder: Path) -> PhaseRecord | None:
 
 
 def writable_folder(path: Path) -> Path:
-    """Make a folder that belongs to the container's user."""
+    """Make a folder for a container to write to; the engine hands it over to the container's user."""
     with storage_errors(path):
-        path.mkdir(mode=0o755)
-        if os.getuid() == 0:
-            user = sandbox_user(current_user())
-            os.chown(path, user.uid, user.gid)
+        path.mkdir()
+        path.chmod(0o755)  # whatever the umask
     return path
 
 

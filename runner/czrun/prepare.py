@@ -222,7 +222,10 @@ def _class_notes(cells: Annotated, train: _Side, test: _Side) -> tuple[str, ...]
 def _settle(stage: Path) -> None:
     """Give files the modes that a container's user needs, and times that say nothing."""
     for path in sorted(stage.rglob("*"), reverse=True):
+        readable = "truth" not in path.relative_to(stage).parts
         if path.is_file():
-            path.chmod(0o600 if "truth" in path.parts else 0o644)
+            path.chmod(0o644 if readable else 0o600)
+        else:
+            path.chmod(0o755 if readable else 0o700)
         os.utime(path, (0, 0))
     stage.chmod(0o755)

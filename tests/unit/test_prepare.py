@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +156,11 @@ class TestSecrecy:
         other, _ = prepared(request_for(source, SplitPlan(seed=1)))
         assert not set(truth(one)) & set(truth(other))
 
-    def test_times_and_modes_say_nothing_and_keep_the_truth_to_the_host(self, source: Path) -> None:
+    @pytest.mark.parametrize("umask", [0o022, 0o077])
+    def test_times_and_modes_say_nothing_and_keep_the_truth_to_the_host(
+        self, source: Path, umask: int, request: pytest.FixtureRequest
+    ) -> None:
+        request.addfinalizer(partial(os.umask, os.umask(umask)))
         folder, _ = prepared(request_for(source))
         modes = {}
         for path in folder.rglob("*"):
