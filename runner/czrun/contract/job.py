@@ -38,6 +38,15 @@ class XKind(StrEnum):
 GeneIds = Literal["symbol", "ensembl", "unknown"]
 
 
+class ExpressionSpace(StrEnum):
+    """What predicted expression is measured in."""
+
+    LOG1P_CP10K = "log1p_cp10k"
+    """log(1 + counts of the gene per 10,000 counts of the cell), natural logarithm."""
+    AS_X = "as_x"
+    """As X is: where X doesn't hold counts."""
+
+
 class DatasetFacts(ContractModel):
     """What a model may know of the data; never the data set's name or its place on the host."""
 
@@ -46,21 +55,27 @@ class DatasetFacts(ContractModel):
     n_obs: int = Field(
         ge=1, description="Cells in this job's inputs, all views of the same cells counted once."
     )
-    n_vars: int = Field(ge=1, description="Genes, the columns of X.")
+    n_vars: int = Field(ge=0, description="Genes, the columns of X; 0 for images.")
     gene_ids: GeneIds = Field(description="What the var index holds.")
     x: XKind = Field(description="What the numbers in X are.")
     classes: tuple[str, ...] = Field(
         default=(), description="Label vocabulary of a supervised task, in the column order of proba.npy."
     )
+    image_shape: tuple[int, int, int] | None = Field(
+        default=None, description="Height, width and channels of every image."
+    )
+    expression: ExpressionSpace | None = Field(
+        default=None, description="What the numbers in expression.npy and cells.npy are to be."
+    )
 
 
 class InputFile(ContractModel):
-    """One file that the container may read."""
+    """One file that the container may read. A view that has several comes once for each."""
 
     id: str = Field(description="Name of the view; its outputs carry the same id.")
     path: str = Field(description="Absolute path in the container.")
     format: Literal["h5ad", "npy", "csv"] = "h5ad"
-    n_obs: int = Field(ge=1, description="Cells in the file.")
+    n_obs: int = Field(ge=1, description="Rows of the file: cells, or conditions to predict.")
     sha256: Sha256
     bytes: int = Field(ge=0, description="Size of the file in bytes.")
 
@@ -73,7 +88,9 @@ class OutputFile(ContractModel):
     dtype: str | None = Field(
         default=None, description="NumPy dtype of an array; any float dtype is accepted."
     )
-    shape: tuple[int, ...] | None = Field(default=None, description="Shape of an array, rows in input order.")
+    shape: tuple[int | None, ...] | None = Field(
+        default=None, description="Shape of an array, rows in input order; null where the model chooses."
+    )
 
 
 class OutputFolder(ContractModel):
@@ -82,6 +99,9 @@ class OutputFolder(ContractModel):
     id: str = Field(description="The id of the input that these outputs answer.")
     dir: str = Field(description="Absolute path in the container; it exists and is empty.")
     files: tuple[OutputFile, ...]
+    one_of: tuple[str, ...] = Field(
+        default=(), description="At least one of these files is needed, though none of them is by itself."
+    )
 
 
 class Limits(ContractModel):

@@ -12,6 +12,12 @@ class Needs(StrEnum):
 
     PREDICTIONS = "predictions"
     PROBA = "proba"
+    EMBEDDING = "embedding"
+    CLUSTERS = "clusters"
+    PSEUDOTIME = "pseudotime"
+    EXPRESSION = "expression"
+    CELLS = "cells"
+    SCORES = "scores"
 
 
 @dataclass(frozen=True)

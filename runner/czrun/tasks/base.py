@@ -33,7 +33,7 @@ class OutputSlot:
 
     def for_job(self, sizes: dict[str, int]) -> OutputFile:
         """Return what job.json says of it, with the sizes of its axes filled in."""
-        shape = tuple(sizes[axis] for axis in self.axes) if self.axes else None
+        shape = tuple(sizes.get(axis) for axis in self.axes) if self.axes else None
         return OutputFile(name=self.name, required=self.required, dtype=self.dtype, shape=shape)
 
 
