@@ -14,11 +14,11 @@ from czrun.datasets.catalogue import DEFAULT_DATASET
 from czrun.datasets.spec import ObsName
 from czrun.errors import UsageError, listing, unknown_name
 from czrun.evaluation import run_evaluation
-from czrun.options import DEFAULT_LIMITS, EvaluateOptions
+from czrun.options import DEFAULT_LIMITS, DataOptions, EvaluateOptions
 from czrun.progress import Observer
 from czrun.quantities import parse_bytes, parse_seconds
 from czrun.results import EvaluationResult
-from czrun.split_plan import SplitKind, SplitPlan, grouped
+from czrun.split_plan import SplitChoice, SplitKind
 from czrun.tasks.registry import DEFAULT_TASK
 
 
@@ -29,11 +29,14 @@ def evaluate(
     *,
     label_key: str | None = None,
     donor_key: str | None = None,
+    batch_key: str | None = None,
+    time_key: str | None = None,
     obs: Mapping[str, str] | None = None,
-    split: str = SplitKind.HOLDOUT,
+    anomaly: str | None = None,
+    split: str | None = None,
     group_key: str | None = None,
     split_key: str | None = None,
-    folds: int = 5,
+    folds: int | None = None,
     test_size: float = 0.2,
     seed: int = 0,
     seeds: int = 1,
@@ -56,31 +59,14 @@ def evaluate(
     ----------
     image
         Reference of a local image that follows the contract.
-    dataset
-        A data set's name, an .h5ad file, or a data set's YAML.
-    task
-        Task id.
-    label_key, donor_key
-        obs columns with the label, and with the donor by which intervals are clustered.
-    obs
-        Further obs columns, contract name to the file's own.
-    split
-        ``holdout``, ``kfold``, ``group-holdout``, ``group-kfold`` or ``predefined``; a `group_key` makes the
-        first two the next two.
-    group_key, split_key
-        obs columns with the groups to keep together, and with the words train and test.
-    folds
-        Number of folds of the k-fold kinds.
-    test_size
-        Share of cells to hold out, 0 to 1.
+    dataset, task, label_key, donor_key, batch_key, time_key, obs, anomaly, layer, x, drop_unlabelled
+        The cells and what is asked of them, see `data_options`.
+    split, group_key, split_key, folds, test_size
+        How cells are divided, see `data_options`.
     seed
         Seed of the split and the first seed of the model.
     seeds
         How many seeds the model is fitted with.
-    layer, x
-        Which matrix (``X``, ``raw``, a layer), and what it holds (``counts``, ``log1p``, ...).
-    drop_unlabelled
-        Leave out cells without a label.
     params
         The model's own parameters.
     cpus, memory, gpus, timeout
@@ -104,22 +90,25 @@ def evaluate(
     """
     options = EvaluateOptions(
         image=image,
-        dataset=str(dataset),
-        task=task,
-        split=SplitPlan(
-            kind=grouped(_kind(split), group_key),
+        data=data_options(
+            dataset=dataset,
+            task=task,
+            label_key=label_key,
+            donor_key=donor_key,
+            batch_key=batch_key,
+            time_key=time_key,
+            obs=obs,
+            anomaly=anomaly,
+            split=split,
+            group_key=group_key,
+            split_key=split_key,
             folds=folds,
             test_size=test_size,
             seed=seed,
-            group_key=group_key,
-            split_key=split_key,
+            layer=layer,
+            x=x,
+            drop_unlabelled=drop_unlabelled,
         ),
-        obs=_obs_names(
-            {**(obs or {}), **{k: v for k, v in (("label", label_key), ("donor", donor_key)) if v}}
-        ),
-        layer=layer,
-        x=x_kind(x),
-        drop_unlabelled=drop_unlabelled,
         seeds=_seeds(seed, seeds),
         params={name: str(value) for name, value in (params or {}).items()},
         limits=limits(cpus=cpus, memory=memory, gpus=gpus, timeout=timeout),
@@ -128,6 +117,83 @@ def evaluate(
         control=control,
     )
     return run_evaluation(options, observer)
+
+
+def data_options(
+    *,
+    dataset: str | Path = DEFAULT_DATASET,
+    task: str = DEFAULT_TASK,
+    label_key: str | None = None,
+    donor_key: str | None = None,
+    batch_key: str | None = None,
+    time_key: str | None = None,
+    obs: Mapping[str, str] | None = None,
+    anomaly: str | None = None,
+    split: str | None = None,
+    group_key: str | None = None,
+    split_key: str | None = None,
+    folds: int | None = None,
+    test_size: float = 0.2,
+    seed: int = 0,
+    layer: str | None = None,
+    x: str | None = None,
+    drop_unlabelled: bool | None = None,
+) -> DataOptions:
+    """Say which cells, for which task, divided how.
+
+    Parameters
+    ----------
+    dataset
+        A data set's name, an .h5ad file, an .npz of images, or a data set's YAML.
+    task
+        Task id.
+    label_key, donor_key, batch_key, time_key
+        obs columns with the label, the donor (by which intervals are clustered), the batch and the time.
+    obs
+        Further obs columns, contract name to the file's own.
+    anomaly
+        ``"COLUMN=VALUE,VALUE"``: cells with one of these values are anomalous.
+    split
+        ``holdout``, ``kfold``, ``group-holdout``, ``group-kfold``, ``predefined`` or ``whole``; None is what
+        the task does by default. A `group_key` makes the first two the next two.
+    group_key, split_key
+        obs columns with the groups to keep together, and with the words train and test.
+    folds
+        Number of folds of the k-fold kinds.
+    test_size
+        Share of cells to hold out, 0 to 1.
+    seed
+        Seed of the split.
+    layer, x
+        Which matrix (``X``, ``raw``, a layer), and what it holds (``counts``, ``log1p``, ...).
+    drop_unlabelled
+        Leave out cells without a label, or without what else the task needs.
+
+    Raises
+    ------
+    UsageError
+        When something of it makes no sense.
+    """
+    named = {"label": label_key, "donor": donor_key, "batch": batch_key, "time": time_key}
+    column, _, values = (anomaly or "").partition("=")
+    named["anomaly"] = column or None
+    return DataOptions(
+        dataset=str(dataset),
+        task=task,
+        split=SplitChoice(
+            kind=_kind(split) if split else None,
+            folds=folds,
+            test_size=test_size,
+            seed=seed,
+            group_key=group_key,
+            split_key=split_key,
+        ),
+        obs=_obs_names({**(obs or {}), **{name: key for name, key in named.items() if key}}),
+        layer=layer,
+        x=x_kind(x),
+        anomalous=tuple(values.split(",")) if values else None,
+        drop_unlabelled=drop_unlabelled,
+    )
 
 
 def limits(*, cpus: float, memory: str | int, gpus: int, timeout: str | float) -> Limits:

@@ -1,4 +1,4 @@
-"""Cells on their way through czrun: streamed in row blocks, whatever file or service they come from."""
+"""Cells on their way through czrun, whatever file or service they come from."""
 
 from __future__ import annotations
 
@@ -62,22 +62,38 @@ class RowBlock:
     indptr: npt.NDArray[np.int64]
 
 
-class CellSource(Protocol):
-    """A matrix of cells by genes with annotations, read in pieces. All methods raise DatasetError."""
+@dataclass(frozen=True)
+class Categorical:
+    """A categorical obs column: `codes` of shape (n_obs,) into `categories`."""
+
+    codes: npt.NDArray[np.int32]
+    categories: tuple[str, ...]
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Categorical:
+        """Return the same column for some rows."""
+        return Categorical(self.codes[rows], self.categories)
+
+
+@dataclass(frozen=True)
+class Numeric:
+    """A numeric obs column: float64, or bool; shape (n_obs,)."""
+
+    values: npt.NDArray[np.float64] | npt.NDArray[np.bool_]
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Numeric:
+        """Return the same column for some rows."""
+        return Numeric(self.values[rows])
+
+
+Column = Categorical | Numeric
+
+
+class ObsSource(Protocol):
+    """Cells and what is known of each. All methods raise DatasetError."""
 
     @property
     def n_obs(self) -> int:
         """Cells."""
-        ...
-
-    @property
-    def n_vars(self) -> int:
-        """Genes."""
-        ...
-
-    @property
-    def x(self) -> XKind:
-        """What the numbers in X are."""
         ...
 
     @property
@@ -93,6 +109,32 @@ class CellSource(Protocol):
         """Return the source's own cell ids, shape (n_obs,)."""
         ...
 
+    def close(self) -> None:
+        """Release the file."""
+        ...
+
+
+class ImageSource(ObsSource, Protocol):
+    """One image a cell. All methods raise DatasetError."""
+
+    def images(self) -> npt.NDArray[np.uint8]:
+        """Return all images, shape (n_obs, height, width, channels)."""
+        ...
+
+
+class CellSource(ObsSource, Protocol):
+    """A matrix of cells by genes, read in pieces. All methods raise DatasetError."""
+
+    @property
+    def n_vars(self) -> int:
+        """Genes."""
+        ...
+
+    @property
+    def x(self) -> XKind:
+        """What the numbers in X are."""
+        ...
+
     def genes(self) -> Genes:
         """Return the columns of X."""
         ...
@@ -103,8 +145,4 @@ class CellSource(Protocol):
 
     def blocks(self) -> Iterator[RowBlock]:
         """Yield all rows in order, in blocks of bounded size."""
-        ...
-
-    def close(self) -> None:
-        """Release the file."""
         ...

@@ -1,8 +1,8 @@
 """Reading outputs in a process of its own: bounded memory and time, no privileges, no sight of the truth.
 
 The parent starts the reader while the predict container still runs, so that its start-up costs nothing, and
-hands it two descriptors: the output folder and the cells' ids. The reader gives up root before it opens
-anything that a container wrote.
+hands it descriptors: the output folder and the ids of each view's cells. The reader gives up root before it
+opens anything that a container wrote.
 """
 
 from __future__ import annotations
@@ -13,21 +13,24 @@ import ast  # noqa: F401
 import contextlib
 import encodings.utf_8_sig  # noqa: F401
 import json
+import math
 import os
 import resource
 import subprocess
 import sys
 import tokenize  # noqa: F401
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 
 from czrun.errors import EngineError
-from czrun.outputs import Findings, LabelAnswer, read_labels
+from czrun.outputs import Answer, Findings, WantedFile, WantedView, read_view
+from czrun.tasks.base import Content
 
 _SECONDS = 300
 _BASE_MEMORY_BYTES = 2 * 1024**3
@@ -38,20 +41,20 @@ _HEADER_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Collected:
-    """What the reader found in one view.
+    """What the reader found.
 
     Attributes
     ----------
-    answer
-        The checked arrays, or None.
+    answers
+        The checked arrays by view and key; None when there are problems.
     problems
         Why not; each names the file, and the row and column where there is one.
     is_hostile
         Whether a file was one that no honest model writes (a link, a FIFO, pickled objects).
     """
 
-    answer: LabelAnswer | None
-    problems: tuple[str, ...] = ()
+    answers: Mapping[str, Answer] | None
+    problems: tuple[str, ...] = field(default=())
     is_hostile: bool = False
 
 
@@ -63,21 +66,21 @@ class OutputReader:
     output
         The folder that was mounted as /czrun/output.
     ids
-        A .npy file with the ids of the test cells, in input order.
+        For each view, a .npy file with the ids of its cells, in input order.
     user
         uid to become before reading, when the parent is root.
     """
 
-    def __init__(self, output: Path, ids: Path, user: int | None) -> None:
+    def __init__(self, output: Path, ids: Mapping[str, Path], user: int | None) -> None:
         self._folder = os.open(output, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        self._ids = os.open(ids, os.O_RDONLY | os.O_CLOEXEC)
-        arguments = [str(self._folder), str(self._ids), str(-1 if user is None else user)]
+        self._ids = {view: os.open(path, os.O_RDONLY | os.O_CLOEXEC) for view, path in ids.items()}
+        arguments = [str(self._folder), str(-1 if user is None else user)]
         self._process = subprocess.Popen(  # noqa: S603 - our own module, our own arguments
             [sys.executable, "-m", "czrun.collect", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            pass_fds=(self._folder, self._ids),
+            pass_fds=(self._folder, *self._ids.values()),
             start_new_session=True,  # Ctrl-C is the parent's to handle
             env={
                 "OPENBLAS_NUM_THREADS": "1",
@@ -86,10 +89,27 @@ class OutputReader:
             },
         )
 
-    def read(self, view: str, n_obs: int, classes: tuple[str, ...]) -> Collected:
-        """Have one view read; raises EngineError when the reader itself breaks or takes too long."""
-        memory = _BASE_MEMORY_BYTES + _BYTES_PER_VALUE * n_obs * (len(classes) + 4)
-        request = json.dumps({"view": view, "n_obs": n_obs, "classes": classes, "memory": memory})
+    def read(self, wanted: Sequence[WantedView], n_obs: int, most_bytes: int) -> Collected:
+        """Have all views read.
+
+        Parameters
+        ----------
+        wanted
+            The views, each one of those whose ids were given.
+        n_obs
+            Cells in all views together.
+        most_bytes
+            What the container may have left; with `n_obs` it bounds the reader's memory.
+
+        Raises
+        ------
+        EngineError
+            When the reader itself breaks.
+        """
+        columns = sum(len(view.classes) + 4 for view in wanted)
+        memory = _BASE_MEMORY_BYTES + _BYTES_PER_VALUE * n_obs * columns + 4 * most_bytes
+        views = [{**asdict(view), "ids": self._ids[view.view]} for view in wanted]
+        request = json.dumps({"views": views, "memory": memory})
         try:
             reply, complaint = self._process.communicate(request.encode(), timeout=_SECONDS)
         except subprocess.TimeoutExpired:
@@ -104,7 +124,7 @@ class OutputReader:
                 f"{complaint[-500:].decode(errors='replace')!r}.",
                 "Run again with --debug, and report it if it happens again.",
             )
-        return _parse_reply(BytesIO(reply), n_obs, len(classes))
+        return _parse_reply(BytesIO(reply))
 
     def __enter__(self) -> Self:
         """Return the reader."""
@@ -114,8 +134,8 @@ class OutputReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End the process, whether it was asked or not."""
-        os.close(self._folder)
-        os.close(self._ids)
+        for descriptor in (self._folder, *self._ids.values()):
+            os.close(descriptor)
         if self._process.poll() is None:
             self._process.kill()
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
@@ -126,41 +146,68 @@ class OutputReader:
         self._process.wait()
 
 
-def _parse_reply(reply: BinaryIO, n_obs: int, n_classes: int) -> Collected:
+def _parse_reply(reply: BinaryIO) -> Collected:
     header = json.loads(reply.readline(_HEADER_BYTES))
     if header["problems"]:
         return Collected(None, tuple(header["problems"]), bool(header["is_hostile"]))
-    codes = np.frombuffer(reply.read(4 * n_obs), dtype=np.int32)
-    proba = None
-    if header["has_proba"]:
-        proba = np.frombuffer(reply.read(4 * n_obs * n_classes), dtype=np.float32).reshape(n_obs, n_classes)
-    return Collected(LabelAnswer(codes, proba))
+    answers: dict[str, Answer] = {view: {} for view in header["views"]}
+    for entry in header["arrays"]:
+        shape, dtype = tuple(entry["shape"]), np.dtype(entry["dtype"])
+        content = reply.read(math.prod(shape) * dtype.itemsize)
+        answers[entry["view"]][entry["key"]] = np.frombuffer(content, dtype=dtype).reshape(shape)
+    return Collected(answers)
 
 
-def _main(folder: int, ids: int, user: int) -> None:
+def _main(folder: int, user: int) -> None:
     """Wait for one request, give up what isn't needed, read, reply."""
     request = json.loads(sys.stdin.buffer.read())
     _confine(int(request["memory"]), user)
-    with os.fdopen(ids, "rb") as file:
-        cell_ids = np.load(file, allow_pickle=False).astype(str).tolist()
     findings = Findings()
-    answer = read_labels(folder, request["view"], cell_ids, request["classes"], findings)
+    answers: dict[str, Answer] = {}
+    for each in request["views"]:
+        wanted, cell_ids = _wanted(each), _read_ids(each["ids"])
+        answer = read_view(folder, wanted, cell_ids, findings)
+        if answer is not None:
+            answers[wanted.view] = answer
+    _reply(answers, findings)
+    os._exit(0)  # the parent waits for the end, and taking the interpreter apart takes 50 ms
+
+
+def _wanted(raw: dict[str, Any]) -> WantedView:
+    files = tuple(
+        WantedFile(file["name"], Content(file["content"]), bool(file["required"]), tuple(file["shape"]))
+        for file in raw["files"]
+    )
+    return WantedView(raw["view"], tuple(raw["classes"]), files, tuple(raw["one_of"]))
+
+
+def _read_ids(descriptor: int) -> list[str]:
+    with os.fdopen(descriptor, "rb") as file:
+        ids: list[str] = np.load(file, allow_pickle=False).astype(str).tolist()
+    return ids
+
+
+def _reply(answers: Mapping[str, Answer], findings: Findings) -> None:
     shown = [problem[:500] for problem in findings.problems[:_MAX_PROBLEMS]]
     if more := len(findings.problems) - len(shown):
         shown.append(f"and {more:,} more problems")
+    arrays = (
+        [] if shown else [(v, key, array) for v, answer in answers.items() for key, array in answer.items()]
+    )
     header = {
         "problems": shown,
         "is_hostile": findings.is_hostile,
-        "has_proba": answer is not None and answer.proba is not None,
+        "views": list(answers),
+        "arrays": [
+            {"view": view, "key": key, "shape": array.shape, "dtype": array.dtype.str}
+            for view, key, array in arrays
+        ],
     }
     out = sys.stdout.buffer
     out.write(json.dumps(header).encode() + b"\n")
-    if answer is not None:
-        out.write(answer.codes.tobytes())
-        if answer.proba is not None:
-            out.write(answer.proba.tobytes())
+    for _, _, array in arrays:
+        out.write(np.ascontiguousarray(array).data)
     out.flush()
-    os._exit(0)  # the parent waits for the end, and taking the interpreter apart takes 50 ms
 
 
 def _confine(memory: int, user: int) -> None:

@@ -7,18 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from shlex import quote
-from typing import Any
 
 from czrun.accounts import Entry, describe_dataset, describe_environment
 from czrun.contract.image import Asset, parse_labels
 from czrun.contract.outcome import Status
-from czrun.datasets.catalogue import find_dataset
-from czrun.datasets.spec import DatasetSpec
 from czrun.engines.base import Engine, EngineInfo
 from czrun.errors import Cancelled, ContractError, CzrunError, EngineError, listing
 from czrun.leases import Lease, acquire, is_alive, sweep
 from czrun.manifest import PreparedManifest, PrepareRequest
-from czrun.options import EvaluateOptions
+from czrun.options import EvaluateOptions, settle
 from czrun.plan import Candidate, Trial, plan_trials
 from czrun.progress import Observer, Phase, PhaseEvent, Silent
 from czrun.records import (
@@ -30,10 +27,9 @@ from czrun.records import (
     begin_run,
 )
 from czrun.results import EvaluationResult
-from czrun.sheets import SCORER_VERSION, forget, score_trials
+from czrun.sheets import forget, score_cached
 from czrun.storage import cache_home, content_key, file_sha256
-from czrun.tasks.base import Task
-from czrun.tasks.registry import find_task
+from czrun.tasks.base import SCORER_VERSION, Task
 from czrun.trial import Workplace, run_trial
 
 
@@ -69,13 +65,12 @@ def run_evaluation(
     Cancelled
         On Ctrl-C or SIGTERM: containers are stopped, and the record says so.
     """
-    task = find_task(options.task)
-    request = _request(options, task)
+    request = settle(options.data)
     lease = acquire(cache_home())
     try:
         engine = (connect or _default_engine)()
         try:
-            return _Road(options, task, request, lease, engine, observer or Silent()).go()
+            return _Road(options, request.task, request, lease, engine, observer or Silent()).go()
         except KeyboardInterrupt:
             raise Cancelled("Cancelled before anything ran.", "The same command starts again.") from None
         finally:
@@ -89,23 +84,6 @@ def _default_engine() -> Engine:
     from czrun.engines.docker import connect
 
     return connect()
-
-
-def _request(options: EvaluateOptions, task: Task) -> PrepareRequest:
-    """Settle what the data set is: its own description, changed where a flag says otherwise."""
-    spec = find_dataset(options.dataset)
-    changes: dict[str, Any] = {"obs": {**spec.obs, **options.obs}}
-    for name in ("layer", "x", "drop_unlabelled"):
-        if (value := getattr(options, name)) is not None:
-            changes[name] = value
-    spec = DatasetSpec.model_validate({**spec.model_dump(), **changes})
-    plan = options.split.keyed(spec.split_key)
-    if not spec.path.is_file() or not spec.path.stat().st_size:
-        # The reader knows every way in which a path can be wrong.
-        from czrun.h5ad import H5adReader
-
-        H5adReader(spec.path)
-    return PrepareRequest(spec, file_sha256(spec.path), task, plan)
 
 
 @dataclass
@@ -169,7 +147,7 @@ class _Road:
                     if entry.status is not Status.SUCCEEDED:
                         return False
                 began = time.monotonic()
-                entry.scores, is_cached = score_trials(
+                entry.scores, is_cached = score_cached(
                     entry.trials, place.home, self.lease, run.path, entry.role
                 )
                 self._tell(Phase.SCORE, began, subject=entry.role, cached=is_cached)
@@ -255,7 +233,7 @@ class _Road:
 
     def _prepare(self) -> tuple[PreparedManifest, ...]:
         began, home = time.monotonic(), cache_home()
-        folds = range(self.options.split.n_folds)
+        folds = range(self.request.plan.n_folds)
         is_cached = all(self.request.is_prepared(home, fold) for fold in folds)
         if not is_cached:
             self.observer.on_event(PhaseEvent(Phase.PREPARE))

@@ -16,7 +16,7 @@ from czrun.split_plan import SplitPlan
 from czrun.storage import content_key, file_sha256
 from czrun.tasks.base import Task
 
-PREPARER_VERSION = 1
+PREPARER_VERSION = 2
 """Raised when the same request would give other files."""
 
 
@@ -32,13 +32,32 @@ class PreparedManifest(ContractModel):
     fold: int
     n_fit: int
     n_predict: int
-    n_groups: int | None
+    n_conditions: int = 0
+    n_treated: int = 0
     cluster_key: str | None = None
     facts: DatasetFacts
     fit_inputs: tuple[InputFile, ...]
     predict_inputs: tuple[InputFile, ...]
     truth_sha256: Sha256
     notes: tuple[str, ...] = ()
+
+    @property
+    def views(self) -> dict[str, int]:
+        """The views that predict answers, with their cells."""
+        sizes: dict[str, int] = {}
+        for file in self.predict_inputs:
+            sizes.setdefault(file.id, file.n_obs)
+        return sizes
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Sizes of the axes of outputs, all but the number of cells, which differs between views."""
+        return {
+            "n_vars": self.facts.n_vars,
+            "n_classes": len(self.facts.classes),
+            "n_conditions": self.n_conditions,
+            "n_cells": self.n_treated,
+        }
 
     def facts_for(self, verb: Verb) -> DatasetFacts:
         """Return what the job of one phase says of the data."""
@@ -79,6 +98,12 @@ class PrepareRequest:
                 "meaning": meaning,
                 "fit_obs": self.task.fit_obs,
                 "predict_obs": self.task.predict_obs,
+                "truth": self.task.truth,
+                "optional": (self.task.optional_obs, self.task.optional_truth),
+                "stratify": self.task.stratify,
+                "design": self.task.design,
+                "modality": self.task.modality,
+                "reference": bool(self.task.reference_outputs),
                 "split": self.plan.describe(),
                 "fold": fold,
                 "contract": CONTRACT_VERSION,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,15 +15,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from czrun.cells import Genes, Texts
-
-
-@dataclass(frozen=True)
-class Categorical:
-    """A categorical obs column: `codes` of shape (n_obs,) into `categories`."""
-
-    codes: npt.NDArray[np.int32]
-    categories: tuple[str, ...]
+from czrun.cells import Categorical, Column, Genes, Numeric, Texts
 
 
 class H5adWriter:
@@ -49,7 +40,7 @@ class H5adWriter:
         path: Path,
         cell_ids: Texts,
         genes: Genes,
-        obs: Mapping[str, Categorical],
+        obs: Mapping[str, Column],
         row_nnz: npt.NDArray[np.int64],
     ) -> None:
         self._indptr = np.concatenate([[0], np.cumsum(row_nnz)]).astype(np.int64)
@@ -114,7 +105,7 @@ def _mark(element: Any, kind: str, version: str) -> None:  # noqa: ANN401
     element.attrs["encoding-version"] = version
 
 
-def _write_frame(file: Any, name: str, index: Texts, columns: Mapping[str, Texts | Categorical]) -> None:  # noqa: ANN401
+def _write_frame(file: Any, name: str, index: Texts, columns: Mapping[str, Texts | Column]) -> None:  # noqa: ANN401
     group = file.create_group(name)
     _mark(group, "dataframe", "0.2.0")
     group.attrs["_index"] = "_index"
@@ -124,6 +115,8 @@ def _write_frame(file: Any, name: str, index: Texts, columns: Mapping[str, Texts
     for key, column in columns.items():
         if isinstance(column, Categorical):
             _write_categorical(group, key, column)
+        elif isinstance(column, Numeric):
+            _mark(group.create_dataset(key, data=column.values), "array", "0.2.0")
         else:
             _write_texts(group, key, column)
 

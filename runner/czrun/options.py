@@ -1,16 +1,20 @@
-"""What an evaluation is asked for, as one frozen value, whether flags or a Python call asked."""
+"""What is asked for, as frozen values, whether flags or a Python call asked; and what that comes to."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 from czrun.contract.job import Limits, XKind
-from czrun.datasets.catalogue import DEFAULT_DATASET
-from czrun.datasets.spec import ObsName
-from czrun.split_plan import SplitPlan
-from czrun.tasks.registry import DEFAULT_TASK
+from czrun.datasets.catalogue import DEFAULT_DATASET, find_dataset, open_obs
+from czrun.datasets.spec import DatasetSpec, ObsName
+from czrun.errors import UsageError
+from czrun.manifest import PrepareRequest
+from czrun.split_plan import SplitChoice, SplitKind
+from czrun.storage import file_sha256
+from czrun.tasks.registry import DEFAULT_TASK, find_task
 
 DEFAULT_LIMITS = Limits(
     wall_s=1800,
@@ -23,6 +27,34 @@ DEFAULT_LIMITS = Limits(
 
 
 @dataclass(frozen=True)
+class DataOptions:
+    """Which cells, for which task, divided how.
+
+    Attributes
+    ----------
+    dataset
+        Name, file or YAML of the data set.
+    task
+        Task id.
+    split
+        How cells are divided.
+    obs
+        Contract name of an obs column: the data set's own name for it.
+    layer, x, anomalous, drop_unlabelled
+        See `DatasetSpec`; None leaves what the data set says.
+    """
+
+    dataset: str = DEFAULT_DATASET
+    task: str = DEFAULT_TASK
+    split: SplitChoice = field(default_factory=SplitChoice)
+    obs: Mapping[ObsName, str] = field(default_factory=dict)
+    layer: str | None = None
+    x: XKind | None = None
+    anomalous: tuple[str, ...] | None = None
+    drop_unlabelled: bool | None = None
+
+
+@dataclass(frozen=True)
 class EvaluateOptions:
     """Everything that one evaluation is asked for.
 
@@ -30,16 +62,8 @@ class EvaluateOptions:
     ----------
     image
         Reference of the model's image.
-    dataset
-        Name, .h5ad file or YAML of the data set.
-    task
-        Task id.
-    split
-        How cells are divided.
-    obs
-        Contract name of an obs column: the data set's own name for it.
-    layer, x, drop_unlabelled
-        See `DatasetSpec`; None leaves what the data set says.
+    data
+        The cells and the task.
     seeds
         Seeds of the model, one trial each per fold.
     params
@@ -55,16 +79,38 @@ class EvaluateOptions:
     """
 
     image: str
-    dataset: str = DEFAULT_DATASET
-    task: str = DEFAULT_TASK
-    split: SplitPlan = field(default_factory=SplitPlan)
-    obs: Mapping[ObsName, str] = field(default_factory=dict)
-    layer: str | None = None
-    x: XKind | None = None
-    drop_unlabelled: bool | None = None
+    data: DataOptions = field(default_factory=DataOptions)
     seeds: tuple[int, ...] = (0,)
     params: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = DEFAULT_LIMITS
     output: Path = Path("runs")
     use_cache: bool = True
     control: bool = True
+
+
+def settle(options: DataOptions) -> PrepareRequest:
+    """Settle what the data set is (its own description, changed where a flag says otherwise) and the split.
+
+    Raises
+    ------
+    UsageError, DatasetError
+        When what was asked for makes no sense, or there is no such data.
+    """
+    task = find_task(options.task)
+    spec = find_dataset(options.dataset)
+    changes: dict[str, Any] = {"obs": {**spec.obs, **options.obs}}
+    for name in ("layer", "x", "anomalous", "drop_unlabelled"):
+        if (value := getattr(options, name)) is not None:
+            changes[name] = value
+    spec = DatasetSpec.model_validate({**spec.model_dump(), **changes})
+    group_key = spec.key_for(cast(ObsName, task.default_group)) if task.default_group else None
+    plan = options.split.settle(task.default_split, task.default_folds, group_key, spec.split_key)
+    if plan.kind is SplitKind.WHOLE and task.is_supervised:
+        raise UsageError(
+            f"--split whole would show fit what {task.id} asks of predict.",
+            "Choose holdout, kfold, or one of the group splits.",
+        )
+    if not spec.path.is_file() or not spec.path.stat().st_size:
+        # The reader knows every way in which a path can be wrong.
+        open_obs(spec, task.modality)
+    return PrepareRequest(spec, file_sha256(spec.path), task, plan)

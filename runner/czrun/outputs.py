@@ -1,16 +1,17 @@
 """What a valid answer looks like: the files of one view, checked into plain arrays.
 
-Pure reading: given a folder, the ids and the classes, never the truth. `collect` runs it in a process of its
-own.
+Pure reading: given a folder, what is wanted and the ids of the cells, never the truth. `collect` runs it in a
+process of its own.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -18,12 +19,14 @@ import numpy as np
 import numpy.typing as npt
 
 from czrun.contract.job import UNASSIGNED
+from czrun.tasks.base import Content
 from czrun.untrusted import RefusedFileError, open_folder, open_plain, read_plain
 
 _BYTES_PER_ROW = 2048
 _SLACK_BYTES = 65_536
 _SHOWN = 60
 _SUM_TOLERANCE = 1e-3
+_MAX_WIDTH = 4096
 
 
 @dataclass
@@ -40,144 +43,210 @@ class Findings:
 
 
 @dataclass(frozen=True)
-class LabelAnswer:
-    """Checked label predictions of one view.
+class WantedFile:
+    """One file that a view's folder may or must hold.
 
     Attributes
     ----------
-    codes
-        Predicted class of each cell, int32, shape (n_obs,); -1 where the model declined.
-    proba
-        Class probabilities, float32, shape (n_obs, n_classes), or None.
+    name, content, required
+        See `czrun.tasks.base.OutputSlot`.
+    shape
+        Of an array; None where the model chooses the size.
     """
 
-    codes: npt.NDArray[np.int32]
-    proba: npt.NDArray[np.float32] | None
+    name: str
+    content: Content
+    required: bool
+    shape: tuple[int | None, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The name under which its array goes on."""
+        return self.name.rpartition(".")[0]
 
 
-def read_labels(
-    root: int, view: str, cell_ids: Sequence[str], classes: Sequence[str], findings: Findings
-) -> LabelAnswer | None:
-    """Read and check predictions.csv and proba.npy of one view.
+@dataclass(frozen=True)
+class WantedView:
+    """What is looked for in the output folder of one view.
+
+    Attributes
+    ----------
+    view
+        The folder's name.
+    classes
+        The label vocabulary, in the column order of proba.npy.
+    files
+        What may be in it; nothing else is opened.
+    one_of
+        Names of files of which at least one is needed.
+    """
+
+    view: str
+    classes: tuple[str, ...]
+    files: tuple[WantedFile, ...]
+    one_of: tuple[str, ...] = ()
+
+
+Answer = dict[str, npt.NDArray[Any]]
+"""Checked arrays by key: int32 codes (-1 unassigned) of a CSV's column; float32 of a matrix, float64 of a
+vector."""
+
+
+def read_view(root: int, wanted: WantedView, cell_ids: Sequence[str], findings: Findings) -> Answer | None:
+    """Read and check the files of one view.
 
     Parameters
     ----------
     root
         Descriptor of the output folder.
-    view
-        The folder of this view.
+    wanted
+        The view, and its files.
     cell_ids
         The ids of the input, in input order.
-    classes
-        The label vocabulary, in the column order of proba.npy.
     findings
         Takes every problem; the answer is None when there are any.
     """
     try:
-        folder = open_folder(view, root)
+        folder = open_folder(wanted.view, root)
     except RefusedFileError as error:
         findings.refuse(error)
         return None
+    before = len(findings.problems)
     try:
-        codes = _read_predictions(folder, cell_ids, classes, findings)
-        proba = _read_proba(folder, (len(cell_ids), len(classes)), findings)
+        answer = {
+            file.key: array
+            for file in wanted.files
+            if (array := _read_file(folder, file, wanted.classes, cell_ids, findings)) is not None
+        }
+        keys = [name.rpartition(".")[0] for name in wanted.one_of]
+        if keys and len(findings.problems) == before and not answer.keys() & set(keys):
+            findings.problems.append(f"one of {', '.join(wanted.one_of)} is needed{_what_else(folder)}")
     finally:
         os.close(folder)
-    return None if findings.problems or codes is None else LabelAnswer(codes, proba)
+    return None if len(findings.problems) > before else answer
 
 
-def _read_predictions(
-    folder: int, cell_ids: Sequence[str], classes: Sequence[str], findings: Findings
-) -> npt.NDArray[np.int32] | None:
-    name = "predictions.csv"
+def _read_file(
+    folder: int, file: WantedFile, classes: Sequence[str], cell_ids: Sequence[str], findings: Findings
+) -> npt.NDArray[Any] | None:
     try:
-        content = read_plain(name, folder, _SLACK_BYTES + _BYTES_PER_ROW * len(cell_ids))
-        text = content.decode("utf-8-sig")
-        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+        if file.content in (Content.LABELS, Content.GROUPS):
+            return _read_names(folder, file, classes, cell_ids, findings)
+        return _read_array(folder, file, findings)
     except FileNotFoundError:
-        findings.problems.append(f"{name} is missing{_what_else(folder)}")
+        if file.required:
+            findings.problems.append(f"{file.name} is missing{_what_else(folder)}")
     except RefusedFileError as error:
         findings.refuse(error)
-    except (UnicodeDecodeError, csv.Error) as error:
-        findings.problems.append(f"{name} is not UTF-8 CSV: {error}")
-    else:
-        return _check_predictions(rows, cell_ids, classes, findings)
     return None
 
 
-def _check_predictions(
-    rows: list[list[str]], cell_ids: Sequence[str], classes: Sequence[str], findings: Findings
+def _read_names(
+    folder: int, file: WantedFile, classes: Sequence[str], cell_ids: Sequence[str], findings: Findings
 ) -> npt.NDArray[np.int32] | None:
-    if not rows or rows[0] != ["cell_id", "label"]:
+    content = read_plain(file.name, folder, _SLACK_BYTES + _BYTES_PER_ROW * len(cell_ids))
+    try:
+        text = content.decode("utf-8-sig")
+        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        findings.problems.append(f"{file.name} is not UTF-8 CSV: {error}")
+        return None
+    column = "label" if file.content is Content.LABELS else "cluster"
+    if not rows or rows[0] != ["cell_id", column]:
         header = ",".join(rows[0])[:_SHOWN] if rows else ""
         findings.problems.append(
-            f"predictions.csv, row 1: the header is {header!r}, it must be 'cell_id,label'"
+            f"{file.name}, row 1: the header is {header!r}, it must be 'cell_id,{column}'"
         )
         return None
     body = rows[1:]
+    _check_ids(file.name, body, cell_ids, findings)
+    if file.content is Content.LABELS:
+        code_of = {label: code for code, label in enumerate(classes)} | {UNASSIGNED: -1}
+    else:
+        code_of = {name: code for code, name in enumerate(sorted({row[1] for row in body if len(row) == 2}))}
+    return _encode(file.name, column, body, code_of, len(cell_ids), findings)
+
+
+def _check_ids(name: str, body: list[list[str]], cell_ids: Sequence[str], findings: Findings) -> None:
     if len(body) != len(cell_ids):
-        findings.problems.append(
-            f"predictions.csv has {len(body):,} rows of cells; {len(cell_ids):,} are expected"
-        )
-    code_of = {label: code for code, label in enumerate(classes)} | {UNASSIGNED: -1}
-    codes = np.full(len(cell_ids), -1, dtype=np.int32)
-    problems = []
-    for number, (row, expected) in enumerate(zip(body, cell_ids, strict=False)):
-        where = f"predictions.csv, row {number + 2}"
+        findings.problems.append(f"{name} has {len(body):,} rows of cells; {len(cell_ids):,} are expected")
+    found = [row[0] for row in body if row]
+    if found != list(cell_ids) and sorted(found) == sorted(cell_ids):
+        findings.problems.append(f"{name} names the right cells, but some not in the order of the input")
+    findings.problems.extend(
+        f"{name}, row {number + 2}, column cell_id: {row[0][:_SHOWN]!r} where {expected!r} was expected"
+        for number, (row, expected) in enumerate(zip(body, cell_ids, strict=False))
+        if len(row) == 2 and row[0] != expected
+    )
+
+
+def _encode(
+    name: str,
+    column: str,
+    body: list[list[str]],
+    code_of: Mapping[str, int],
+    n_obs: int,
+    findings: Findings,
+) -> npt.NDArray[np.int32]:
+    codes = np.full(n_obs, -1, dtype=np.int32)
+    for number, row in enumerate(body[:n_obs]):
+        where = f"{name}, row {number + 2}"
         if len(row) != 2:
-            problems.append(f"{where}: {len(row)} columns; 2 are expected")
-            continue
-        if row[0] != expected:
-            problems.append(f"{where}, column cell_id: {row[0][:_SHOWN]!r} where {expected!r} was expected")
-        code = code_of.get(row[1])
-        if code is None:
-            problems.append(
-                f"{where}, column label: {row[1][:_SHOWN]!r} is not one of the {len(classes)} classes"
+            findings.problems.append(f"{where}: {len(row)} columns; 2 are expected")
+        elif row[1] not in code_of:
+            vocabulary = len(code_of) - 1
+            findings.problems.append(
+                f"{where}, column {column}: {row[1][:_SHOWN]!r} is not one of the {vocabulary} classes"
             )
         else:
-            codes[number] = code
-    found_ids = [row[0] for row in body if row]
-    if found_ids != list(cell_ids) and sorted(found_ids) == sorted(cell_ids):
-        findings.problems.append(
-            "predictions.csv names the right cells, but some not in the order of the input"
-        )
-    findings.problems.extend(problems)
+            codes[number] = code_of[row[1]]
     return codes
 
 
-def _read_proba(folder: int, shape: tuple[int, int], findings: Findings) -> npt.NDArray[np.float32] | None:
-    try:
-        array = read_float_array("proba.npy", folder, shape)
-    except FileNotFoundError:
-        return None
-    except RefusedFileError as error:
-        findings.refuse(error)
-        return None
-    _note_rows(~np.isfinite(array), "is not finite", findings)
-    _note_rows((array < -1e-6) | (array > 1 + 1e-6), "is not between 0 and 1", findings)
+def _read_array(folder: int, file: WantedFile, findings: Findings) -> npt.NDArray[Any]:
+    array = read_float_array(file.name, folder, file.shape)
+    # A vector's values are ranked: narrowed, some would turn into ties.
+    dtype = np.float32 if array.ndim > 1 else np.float64
+    with np.errstate(over="ignore"):
+        narrow = array.astype(dtype)
+    if file.content is Content.PROBABILITIES:
+        _note_values(file.name, ~np.isfinite(array), "is not finite", findings)
+        _note_values(file.name, (array < -1e-6) | (array > 1 + 1e-6), "is not between 0 and 1", findings)
+        _note_sums(file.name, array, findings)
+        return np.clip(narrow, 0, 1)
+    _note_values(file.name, ~np.isfinite(narrow), f"is not a finite {np.dtype(dtype)}", findings)
+    return narrow
+
+
+def _note_sums(name: str, array: npt.NDArray[Any], findings: Findings) -> None:
     with np.errstate(invalid="ignore", over="ignore"):
         sums = array.sum(axis=1, dtype=np.float64)
         off = np.isfinite(sums) & (np.abs(sums - 1) > _SUM_TOLERANCE)
     if off.any():
         row = int(np.argmax(off))
         findings.problems.append(
-            f"proba.npy: {int(off.sum()):,} rows don't sum to 1, the first is row {row} with {sums[row]:g}"
+            f"{name}: {int(off.sum()):,} rows don't sum to 1, the first is row {row} with {sums[row]:g}"
         )
-    return np.clip(array, 0, 1).astype(np.float32)
 
 
-def _note_rows(bad: npt.NDArray[np.bool_], what: str, findings: Findings) -> None:
+def _note_values(name: str, bad: npt.NDArray[np.bool_], what: str, findings: Findings) -> None:
     if bad.any():
-        row, column = (int(index[0]) for index in np.nonzero(bad))
-        findings.problems.append(
-            f"proba.npy: {int(bad.sum()):,} values: each {what}, the first in row {row}, column {column}"
-        )
+        place = [int(index[0]) for index in np.nonzero(bad)]
+        where = ", ".join(f"{axis} {at}" for axis, at in zip(("row", "column"), place, strict=False))
+        findings.problems.append(f"{name}: {int(bad.sum()):,} values: each {what}, the first in {where}")
 
 
-def read_float_array(name: str, folder: int, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
-    """Read a .npy file of floats whose shape is known beforehand.
+def read_float_array(name: str, folder: int, shape: tuple[int | None, ...]) -> npt.NDArray[Any]:
+    """Read a .npy file of floats, in the width that it has.
 
     The header is held against the file's size before anything is read; objects are never loaded.
+
+    Parameters
+    ----------
+    name, folder
+        The file, and a descriptor of its folder.
+    shape
+        What is expected; None for an axis of 1 to 4,096.
 
     Raises
     ------
@@ -186,25 +255,36 @@ def read_float_array(name: str, folder: int, shape: tuple[int, ...]) -> npt.NDAr
     RefusedFileError
         When the file is not such an array.
     """
-    cells = int(np.prod(shape))
-    descriptor = open_plain(name, folder, 8 * cells + _SLACK_BYTES)
+    most = math.prod(_MAX_WIDTH if size is None else size for size in shape)
+    descriptor = open_plain(name, folder, 8 * most + _SLACK_BYTES)
     with os.fdopen(descriptor, "rb") as file:
         found, is_fortran, dtype = _read_header(name, file)
         if dtype.kind != "f" or dtype.itemsize > 8 or dtype.hasobject:
             reason = f"{name} holds {str(dtype)[:_SHOWN]}; float16, float32 or float64 is expected"
             raise RefusedFileError(reason, is_hostile=dtype.hasobject)
-        if found != shape:
+        if not _fits(found, shape):
             raise RefusedFileError(
-                f"{name} has shape {_show_shape(found)}; {shape} is expected", is_hostile=False
+                f"{name} has shape {_show_shape(found)}; {_show_wanted(shape)} is expected", is_hostile=False
             )
         size = os.fstat(descriptor).st_size - file.tell()
-        if size != cells * dtype.itemsize:
-            reason = (
-                f"{name}: its header promises {cells * dtype.itemsize:,} bytes of numbers, {size:,} are there"
-            )
+        promised = math.prod(found) * dtype.itemsize
+        if size != promised:
+            reason = f"{name}: its header promises {promised:,} bytes of numbers, {size:,} are there"
             raise RefusedFileError(reason, is_hostile=False)
-        flat = np.frombuffer(file.read(size), dtype=dtype)
-    return flat.reshape(shape, order="F" if is_fortran else "C").astype(np.float64)
+        flat: npt.NDArray[Any] = np.frombuffer(file.read(size), dtype=dtype)
+    return flat.reshape(found, order="F" if is_fortran else "C")
+
+
+def _fits(found: tuple[int, ...], shape: tuple[int | None, ...]) -> bool:
+    return len(found) == len(shape) and all(
+        size == wanted if wanted is not None else 1 <= size <= _MAX_WIDTH
+        for size, wanted in zip(found, shape, strict=True)
+    )
+
+
+def _show_wanted(shape: tuple[int | None, ...]) -> str:
+    sizes = [f"1..{_MAX_WIDTH}" if size is None else str(size) for size in shape]
+    return f"({', '.join(sizes)}{',' if len(shape) == 1 else ''})"
 
 
 def _read_header(name: str, file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

@@ -55,10 +55,22 @@ def open_to_reading(model: Path) -> None:
                 path.chmod(0o644)
 
 
+def array_name(view: str, key: str) -> str:
+    """Return what one output of one view is called in the cache."""
+    return f"{view}.{key}"
+
+
 def save_arrays(stage: Path, arrays: Mapping[str, Any]) -> None:
-    """Write the arrays that there are, one .npy each."""
+    """Write checked outputs, one .npy each."""
     import numpy as np
 
     for name, array in arrays.items():
-        if array is not None:
-            np.save(stage / f"{name}.npy", array)
+        np.save(stage / f"{name}.npy", array)
+
+
+def load_arrays(folder: Path, view: str) -> dict[str, Any]:
+    """Read the checked outputs of one view, by key."""
+    import numpy as np
+
+    paths = sorted(folder.glob(f"{view}.*.npy"))
+    return {path.name.split(".")[1]: np.load(path, allow_pickle=False) for path in paths}

@@ -14,7 +14,7 @@ from czrun.contract.job import OUTPUT_DIR, Job, Limits, OutputFolder, Verb
 from czrun.engines.base import ImageInfo
 from czrun.manifest import PreparedManifest
 from czrun.storage import content_key
-from czrun.tasks.base import Task
+from czrun.tasks.base import VIEW, Task
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,7 @@ class Trial:
     def job(self, verb: Verb, job_id: str) -> Job:
         """Return what the container of one phase is told."""
         inputs = self.manifest.fit_inputs if verb is Verb.FIT else self.manifest.predict_inputs
+        views = {} if verb is Verb.FIT else self.manifest.views
         return Job(
             job_id=job_id,
             verb=verb,
@@ -92,16 +93,19 @@ class Trial:
             seed=self.seed,
             dataset=self.manifest.facts_for(verb),
             inputs=inputs,
-            outputs=() if verb is Verb.FIT else tuple(self._answer(file.id, file.n_obs) for file in inputs),
+            outputs=tuple(self._answer(view, n_obs) for view, n_obs in views.items()),
             params=self.candidate.params,
             limits=self.limits,
         )
 
     def _answer(self, view: str, n_obs: int) -> OutputFolder:
-        facts = self.manifest.facts
-        sizes = {"n_obs": n_obs, "n_vars": facts.n_vars, "n_classes": len(facts.classes)}
-        files = tuple(slot.for_job(sizes) for slot in self.task.outputs)
-        return OutputFolder(id=view, dir=str(PurePosixPath(OUTPUT_DIR, view)), files=files)
+        sizes = {**self.manifest.sizes, "n_obs": n_obs}
+        return OutputFolder(
+            id=view,
+            dir=str(PurePosixPath(OUTPUT_DIR, view)),
+            files=tuple(slot.for_job(sizes) for slot in self.task.slots(view)),
+            one_of=self.task.one_of if view == VIEW else (),
+        )
 
 
 def plan_trials(

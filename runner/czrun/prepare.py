@@ -1,9 +1,10 @@
 """Prepared data: what containers read, and the truth that they never see.
 
-    prepared/<key>/fit/train.h5ad       labelled training cells
-                   predict/v0.h5ad      test cells without labels, in an order of their own
-                   truth/               host only: labels, donors, the source's own cell ids
-                   cell_ids.npy         the opaque ids of the test cells, to check answers by
+    prepared/<key>/fit/train.h5ad       training cells
+                   predict/v0.h5ad      test cells without what is asked of them, in an order of their own
+                   predict/reference.*  the training cells once more, for tasks that take embeddings
+                   truth/               host only: the answers, donors, the source's own cell ids
+                   ids/<view>.npy       the opaque ids of the cells, to check answers by
                    manifest.json
 
 The key is the hash of everything that determines the content, so a folder is written once and never changes.
@@ -12,32 +13,26 @@ Memory stays flat: the source is read once in blocks, and each row is put straig
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from czrun.annotations import Annotated, annotate
-from czrun.cells import CellSource, Genes, RowBlock, Texts
-from czrun.contract.job import INPUT_DIR, DatasetFacts, InputFile
-from czrun.datasets.catalogue import open_cells
-from czrun.errors import StorageError
+from czrun.arrangement import Arrangement, arrange
+from czrun.cells import Categorical, CellSource, Column, ImageSource
+from czrun.contract.job import INPUT_DIR, DatasetFacts, ExpressionSpace, InputFile, XKind
+from czrun.datasets.catalogue import open_obs
+from czrun.inputs import Part, opaque_ids, write_cells, write_conditions, write_images
 from czrun.leases import Lease
 from czrun.manifest import PreparedManifest, PrepareRequest, prepared_folder
-from czrun.model_input import Categorical, H5adWriter
-from czrun.splits import Rows, split
+from czrun.splits import Rows
 from czrun.storage import file_sha256, publish, storage_errors, write_text
-
-TRAIN_FILE = "fit/train.h5ad"
-TEST_FILE = "predict/v0.h5ad"
-
-_DISK_FLOOR_BYTES = 128 * 1024**2
+from czrun.tasks.base import REFERENCE, VIEW, Design
+from czrun.truth import TREATED, truth_sha256, write_truth
 
 
 def prepare(request: PrepareRequest, home: Path, lease: Lease) -> None:
@@ -50,9 +45,9 @@ def prepare(request: PrepareRequest, home: Path, lease: Lease) -> None:
     StorageError
         When the cache can't hold them.
     """
-    source = open_cells(request.spec)
+    source = open_obs(request.spec, request.task.modality)
     try:
-        annotated = annotate(source, request.spec, request.plan)
+        annotated = annotate(source, request.spec, request.plan, request.task)
         for fold in range(request.plan.n_folds):
             if not request.is_prepared(home, fold):
                 _Fold(source, annotated, request, fold).write(home, lease)
@@ -61,162 +56,181 @@ def prepare(request: PrepareRequest, home: Path, lease: Lease) -> None:
 
 
 @dataclass(frozen=True)
-class _Side:
-    """One side of a split on its way into a file: source rows in the file's order, and the cells' new ids."""
-
-    file: str
-    rows: Rows
-    ids: Texts
-    obs: Mapping[str, Categorical]
-
-
-@dataclass(frozen=True)
 class _Fold:
     """One fold of one request, to be written."""
 
-    source: CellSource
-    annotated: Annotated
+    source: CellSource | ImageSource
+    cells: Annotated
     request: PrepareRequest
     fold: int
 
+    @cached_property
+    def key(self) -> str:
+        return self.request.key(self.fold)
+
+    @cached_property
+    def arrangement(self) -> Arrangement:
+        return arrange(self.cells, self.request.task.design, self.request.plan, self.fold)
+
     def write(self, home: Path, lease: Lease) -> None:
         """Stage the folder in scratch space, then publish it."""
-        cells = self.annotated
-        parts = split(self.request.plan, self.fold, cells.labels, cells.groups, cells.predefined)
-        key = self.request.key(self.fold)
         # No order of the source's may show, nor can it be drawn anew: the same split has the same hash.
-        rng = np.random.Generator(np.random.PCG64(int(key[:16], 16)))
-        train, test = rng.permutation(parts.train), rng.permutation(parts.test)
-        ids = _opaque_ids(rng, len(train) + len(test))
-        sides = (
-            _Side(
-                TRAIN_FILE, cells.rows[train], ids[: len(train)], self._obs(self.request.task.fit_obs, train)
-            ),
-            _Side(
-                TEST_FILE, cells.rows[test], ids[len(train) :], self._obs(self.request.task.predict_obs, test)
-            ),
-        )
-        stage, genes = lease.folder(), self.source.genes()
+        rng = np.random.Generator(np.random.PCG64(int(self.key[:16], 16)))
+        orders = {part: rng.permutation(rows) for part, rows in self._rows().items()}
+        ids = opaque_ids(rng, sum(map(len, orders.values())))
+        ends = np.cumsum([len(rows) for rows in orders.values()])
+        pieces = zip(orders.items(), np.split(ids, ends[:-1]), strict=True)
+        parts = {name: self._part(name, rows, own) for (name, rows), own in pieces}
+        stage = lease.folder()
         with storage_errors(home):
-            _fill(stage, sides, self.source, genes)
-            self._write_truth(stage, test, sides[1])
-            manifest = self._describe(stage, key, sides, genes)
+            shape = self._write_inputs(stage, list(parts.values()))
+            self._write_host_side(stage, orders, parts)
+            manifest = self._describe(stage, parts, shape)
             write_text(stage / "manifest.json", manifest.model_dump_json(indent=1))
             _settle(stage)
-        publish(stage, prepared_folder(home, key))
+        publish(stage, prepared_folder(home, self.key))
 
-    def _obs(self, names: tuple[str, ...], rows: Rows) -> dict[str, Categorical]:
-        columns = {"label": Categorical(self.annotated.labels[rows], self.annotated.classes)}
-        return {name: columns[name] for name in names}
+    def _rows(self) -> dict[str, Rows]:
+        """Return who goes where, in the order in which ids are given."""
+        rows = {"train": self.arrangement.fit, VIEW: self.arrangement.predict}
+        if self.request.task.reference_outputs:
+            rows[REFERENCE] = self.arrangement.fit
+        return rows
 
-    def _write_truth(self, stage: Path, test: Rows, side: _Side) -> None:
-        truth = stage / "truth"
-        truth.mkdir(mode=0o700)
-        np.save(truth / "labels.npy", self.annotated.labels[test])
-        if self.annotated.clusters is not None:
-            np.save(truth / "clusters.npy", self.annotated.clusters[test])
-        names = self.source.obs_names()[side.rows].tolist()
-        write_text(truth / "obs_names.json", json.dumps(names))
-        np.save(stage / "cell_ids.npy", side.ids.astype("S16"))
+    def _part(self, name: str, rows: Rows, ids: np.ndarray[tuple[int], np.dtype[np.object_]]) -> Part:
+        task = self.request.task
+        names = task.fit_obs if name == "train" else task.predict_obs
+        names += tuple(each for each in task.optional_obs if each in self.cells.columns)
+        obs = {each: self.cells.columns[each].take(rows) for each in dict.fromkeys(names)}
+        return Part("fit" if name == "train" else "predict", name, self.cells.rows[rows], ids, obs)
 
-    def _describe(self, stage: Path, key: str, sides: tuple[_Side, _Side], genes: Genes) -> PreparedManifest:
-        spec, cells = self.request.spec, self.annotated
-        train, test = sides
-        facts = DatasetFacts(
-            organisms=cells.organisms,
-            n_obs=len(test.rows),
-            n_vars=self.source.n_vars,
-            gene_ids=genes.kind,
-            x=self.source.x,
-            classes=cells.classes,
-        )
+    def _write_inputs(self, stage: Path, parts: list[Part]) -> tuple[int, ...]:
+        """Write what containers read; return an image's shape, nothing for cells."""
+        if self.request.task.modality == "image":
+            write_images(stage, parts, self.source)  # type: ignore[arg-type]
+            return tuple(self.source.images().shape[1:])  # type: ignore[union-attr]
+        source: CellSource = self.source  # type: ignore[assignment]
+        if self.request.task.design is Design.PERTURBATION:
+            parts = [*parts, self._treated()]
+        write_cells(stage, parts, source, source.genes())
+        if self.arrangement.conditions:
+            write_conditions(stage / _CONDITIONS, self.arrangement.conditions)
+        return ()
+
+    def _treated(self) -> Part:
+        """Return the cells that are asked for; their file is the host's."""
+        chosen = self.arrangement
+        names = tuple(each.name for each in chosen.conditions)
+        obs: dict[str, Column] = {"condition": Categorical(chosen.treated_condition, names)}
+        rows = self.cells.rows[chosen.treated]
+        ids = np.array([str(number) for number in range(len(rows))], dtype=object)
+        return Part("truth", TREATED, rows, ids, obs)
+
+    def _write_host_side(self, stage: Path, orders: dict[str, Rows], parts: dict[str, Part]) -> None:
+        (stage / "ids").mkdir()
+        names = self.source.obs_names()
+        for view in (VIEW, REFERENCE):
+            if view in parts:
+                np.save(stage / "ids" / f"{view}.npy", parts[view].ids.astype("S16"))
+                clusters = None if self.cells.clusters is None else self.cells.clusters[orders[view]]
+                columns = self.request.task.truth + self.request.task.optional_truth
+                known = {
+                    name: self.cells.columns[name].take(orders[view])
+                    for name in dict.fromkeys(columns)
+                    if name in self.cells.columns
+                }
+                write_truth(stage, view, known, clusters, names[parts[view].rows].tolist())
+
+    def _describe(self, stage: Path, parts: dict[str, Part], shape: tuple[int, ...]) -> PreparedManifest:
+        request, chosen = self.request, self.arrangement
+        train, test = parts["train"], parts[VIEW]
+        predict_inputs = [*_input_files(stage, test)]
+        if chosen.conditions:
+            predict_inputs.append(_input_file(stage, VIEW, _CONDITIONS, len(chosen.conditions)))
+        if REFERENCE in parts:
+            predict_inputs += _input_files(stage, parts[REFERENCE])
         return PreparedManifest(
-            key=key,
-            dataset=spec.name,
-            dataset_sha256=self.request.sha256,
-            label_key=spec.key_for("label") or "",
-            split=self.request.plan.describe(),
+            key=self.key,
+            dataset=request.spec.name,
+            dataset_sha256=request.sha256,
+            label_key=request.spec.key_for("label") or "",
+            split=request.plan.describe(),
             fold=self.fold,
             n_fit=len(train.rows),
             n_predict=len(test.rows),
-            n_groups=None if cells.groups is None else int(cells.groups.max()) + 1,
-            cluster_key=cells.cluster_key,
-            facts=facts,
-            fit_inputs=(_input_file(stage, "train", train),),
-            predict_inputs=(_input_file(stage, "v0", test),),
-            truth_sha256=file_sha256(stage / "truth" / "labels.npy"),
-            notes=cells.notes + _class_notes(cells, train, test),
+            n_conditions=len(chosen.conditions),
+            n_treated=len(chosen.treated),
+            cluster_key=self.cells.cluster_key,
+            facts=self._facts(len(test.rows), shape),
+            fit_inputs=tuple(_input_files(stage, train)),
+            predict_inputs=tuple(predict_inputs),
+            truth_sha256=truth_sha256(stage),
+            notes=self.cells.notes + chosen.notes + self._class_notes(),
         )
 
-
-def _fill(stage: Path, sides: tuple[_Side, _Side], source: CellSource, genes: Genes) -> None:
-    """Lay both files out, then stream the source once and put every row where it belongs."""
-    nnz = source.row_nnz()
-    _check_room(stage, nnz)
-    side_of = np.full(source.n_obs, -1, dtype=np.int8)
-    place = np.zeros(source.n_obs, dtype=np.int64)
-    with ExitStack() as files:
-        writers = []
-        for number, side in enumerate(sides):
-            (stage / side.file).parent.mkdir(mode=0o755)
-            writer = H5adWriter(stage / side.file, side.ids, genes, side.obs, nnz[side.rows])
-            writers.append(files.enter_context(writer))
-            side_of[side.rows] = number
-            place[side.rows] = np.arange(len(side.rows))
-        for block in source.blocks():
-            _scatter(block, writers, side_of, place)
-
-
-def _scatter(
-    block: RowBlock, writers: list[H5adWriter], side_of: npt.NDArray[np.int8], place: npt.NDArray[np.int64]
-) -> None:
-    data = np.ascontiguousarray(block.data).data.cast("B")
-    indices = np.ascontiguousarray(block.indices).data.cast("B")
-    bounds = (block.indptr * 4).tolist()
-    rows = slice(block.start, block.start + len(bounds) - 1)
-    for row, (side, target) in enumerate(zip(side_of[rows].tolist(), place[rows].tolist(), strict=True)):
-        if side >= 0:
-            piece = slice(bounds[row], bounds[row + 1])
-            writers[side].write_row(target, data[piece], indices[piece])
-
-
-def _check_room(stage: Path, nnz: npt.NDArray[np.int64]) -> None:
-    needed = 8 * int(nnz.sum()) + 100 * len(nnz) + _DISK_FLOOR_BYTES
-    free = shutil.disk_usage(stage).free
-    if free < needed:
-        raise StorageError(
-            f"Preparing needs {needed >> 20:,} MiB under {stage.parent.parent}; {free >> 20:,} MiB are free.",
-            "Free some space (`czrun runs clean`), or set CZRUN_HOME to a folder on a larger disk.",
+    def _facts(self, n_obs: int, shape: tuple[int, ...]) -> DatasetFacts:
+        task, cells = self.request.task, self.cells
+        classes = cells.categorical("label").categories if task.has_classes else ()
+        if task.modality == "image":
+            height, width, channels = shape
+            return DatasetFacts(
+                organisms=cells.organisms,
+                modality="image",
+                n_obs=n_obs,
+                n_vars=0,
+                gene_ids="unknown",
+                x=XKind.OTHER,
+                classes=classes,
+                image_shape=(height, width, channels),
+            )
+        source: CellSource = self.source  # type: ignore[assignment]
+        space = ExpressionSpace.LOG1P_CP10K if source.x is XKind.COUNTS else ExpressionSpace.AS_X
+        return DatasetFacts(
+            organisms=cells.organisms,
+            n_obs=n_obs,
+            n_vars=source.n_vars,
+            gene_ids=source.genes().kind,
+            x=source.x,
+            classes=classes,
+            expression=space if task.design is Design.PERTURBATION else None,
         )
 
+    def _class_notes(self) -> tuple[str, ...]:
+        """Say which classes can't be learned, or aren't asked."""
+        if not self.request.task.has_classes:
+            return ()
+        label, notes = self.cells.categorical("label"), []
+        for rows, what in (
+            (self.arrangement.fit, "no training cells"),
+            (self.arrangement.predict, "no test cells"),
+        ):
+            counts = np.bincount(label.codes[rows], minlength=len(label.categories))
+            if absent := [label.categories[code] for code in np.flatnonzero(counts == 0)]:
+                notes.append(f"{what} of {', '.join(absent)}")
+        return tuple(notes)
 
-def _opaque_ids(rng: np.random.Generator, count: int) -> Texts:
-    """Draw ids that say nothing: 64 random bits in hexadecimal, each different."""
-    numbers = np.unique(rng.integers(0, 1 << 63, size=count + 8, dtype=np.int64))
-    return np.array([f"{number:016x}" for number in rng.permutation(numbers)[:count]], dtype=object)
+
+_CONDITIONS = f"predict/{VIEW}.conditions.csv"
 
 
-def _input_file(stage: Path, name: str, side: _Side) -> InputFile:
-    path = stage / side.file
-    return InputFile(
-        id=name,
-        path=f"{INPUT_DIR}/{path.name}",
-        n_obs=len(side.rows),
-        sha256=file_sha256(path),
-        bytes=path.stat().st_size,
+def _input_files(stage: Path, part: Part) -> Iterator[InputFile]:
+    for name in (part.cells_file, *part.image_files):
+        if (stage / name).is_file():
+            yield _input_file(stage, part.view, name, len(part.rows))
+
+
+def _input_file(stage: Path, view: str, name: str, n_rows: int) -> InputFile:
+    path = stage / name
+    return InputFile.model_validate(
+        {
+            "id": view,
+            "path": f"{INPUT_DIR}/{path.name}",
+            "format": path.suffix[1:],
+            "n_obs": n_rows,
+            "sha256": file_sha256(path),
+            "bytes": path.stat().st_size,
+        }
     )
-
-
-def _class_notes(cells: Annotated, train: _Side, test: _Side) -> tuple[str, ...]:
-    """Say which classes can't be learned, or aren't asked."""
-    code_of = np.full(int(cells.rows.max()) + 1, -1, dtype=np.int32)
-    code_of[cells.rows] = cells.labels
-    notes = []
-    for side, what in ((train, "no training cells"), (test, "no test cells")):
-        counts = np.bincount(code_of[side.rows], minlength=len(cells.classes))
-        if absent := [cells.classes[code] for code in np.flatnonzero(counts == 0)]:
-            notes.append(f"{what} of {', '.join(absent)}")
-    return tuple(notes)
 
 
 def _settle(stage: Path) -> None:

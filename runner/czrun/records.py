@@ -78,6 +78,9 @@ class MetricRecord(ContractModel):
 
     value: float | None
     reason: str = ""
+    note: str = Field(
+        default="", description="What to bear in mind: above all how an approximation was made."
+    )
     interval: IntervalRecord | None = None
     interval_reason: str = ""
     per_trial: tuple[float | None, ...] = ()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,25 +9,21 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from czrun.contract.job import UNASSIGNED
 from czrun.leases import Lease
 from czrun.manifest import prepared_folder
-from czrun.phases import fit_folder, predictions_folder
+from czrun.phases import fit_folder, load_arrays, predictions_folder
 from czrun.plan import Trial
-from czrun.records import ClassRecord, IntervalRecord, MetricRecord, ScoreSheet
+from czrun.records import ScoreSheet
 from czrun.storage import content_key, publish, remove_tree, storage_errors, write_text
+from czrun.tasks.base import REFERENCE, SCORER_VERSION, VIEW, Design
 
 if TYPE_CHECKING:
-    from czrun.score import ClassifiedTrial
-    from czrun.scores import MetricScore
-
-SCORER_VERSION = 1
-"""Raised when the same predictions would get other scores."""
+    from czrun.assess import AssessedTrial
 
 SHEET_FILE = "sheet.json"
 
 
-def score_trials(
+def score_cached(
     trials: Sequence[Trial], home: Path, lease: Lease, run: Path, slug: str
 ) -> tuple[ScoreSheet, bool]:
     """Score one candidate over all its trials.
@@ -93,72 +87,39 @@ def _read_sheet(folder: Path) -> ScoreSheet | None:
 
 def _score(trials: Sequence[Trial], home: Path, lease: Lease, folder: Path) -> ScoreSheet:
     # Imported here: a cached run has no need of NumPy.
-    import numpy as np
+    from czrun.assess import make_sheet
 
-    from czrun.score import score_classification
-
-    classes = trials[0].manifest.facts.classes
     stage = lease.folder()
     with storage_errors(home):
-        classified = [_load(trial, home, stage) for trial in trials]
-        scores = score_classification(classified, classes)
-        sheet = ScoreSheet(
-            scorer=SCORER_VERSION,
-            numpy=np.__version__,
-            metrics={name: _metric(scores.metrics[name]) for name in trials[0].task.metrics},
-            classes=tuple(
-                ClassRecord(label=each.label, support=each.support, f1=_metric(each.f1))
-                for each in scores.per_class
-            ),
-            confusion=tuple(tuple(row) for row in scores.confusion.tolist()),
-        )
+        assessed = [_assess(trial, home) for trial in trials]
+        for trial, each in zip(trials, assessed, strict=True):
+            each.write_rows(stage / f"{trial.name}.csv")
+        sheet = make_sheet(trials[0].task, assessed)
         write_text(stage / SHEET_FILE, sheet.model_dump_json(indent=1))
     publish(stage, folder)
     return sheet
 
 
-def _load(trial: Trial, home: Path, stage: Path) -> ClassifiedTrial:
-    import numpy as np
-
-    from czrun.score import ClassifiedTrial
+def _assess(trial: Trial, home: Path) -> AssessedTrial:
+    from czrun.assess import AssessedTrial
+    from czrun.tasks.evidence import Evidence
+    from czrun.truth import has_truth, read_truth
 
     predictions = predictions_folder(home, trial.predict_key())
-    truth = prepared_folder(home, trial.manifest.key) / "truth"
-    codes, true = np.load(predictions / "codes.npy"), np.load(truth / "labels.npy")
-    proba, clusters = predictions / "proba.npy", truth / "clusters.npy"
-    names = json.loads((truth / "obs_names.json").read_bytes())
-    vocabulary = [*trial.manifest.facts.classes, UNASSIGNED]
-    with (stage / f"{trial.name}.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["cell", "label", "predicted"])
-        rows = zip(names, true.tolist(), codes.tolist(), strict=True)
-        writer.writerows((name, vocabulary[label], vocabulary[code]) for name, label, code in rows)
-    return ClassifiedTrial(
-        fold=trial.fold,
-        seed=trial.seed,
-        true=true,
-        predicted=codes,
-        proba=np.load(proba) if proba.exists() else None,
-        clusters=np.load(clusters) if clusters.exists() else None,
+    prepared = prepared_folder(home, trial.manifest.key)
+    truth, clusters, names = read_truth(prepared, VIEW)
+    perturbations = None
+    if trial.task.design is Design.PERTURBATION:
+        from czrun.treated import read_perturbations
+
+        perturbations = read_perturbations(prepared, trial.manifest.facts, truth)
+    evidence = Evidence(
+        answers=load_arrays(predictions, VIEW),
+        truth=truth,
+        reference_answers=load_arrays(predictions, REFERENCE),
+        reference_truth=read_truth(prepared, REFERENCE)[0] if has_truth(prepared, REFERENCE) else None,
+        perturbations=perturbations,
     )
-
-
-def _metric(score: MetricScore) -> MetricRecord:
-    interval = None
-    if score.interval:
-        interval = IntervalRecord(
-            low=score.interval.low,
-            high=score.interval.high,
-            level=score.interval.level,
-            method=score.interval.method,
-            n_resamples=score.interval.n_resamples,
-            n_clusters=score.interval.n_clusters,
-            note=score.interval.note,
-        )
-    return MetricRecord(
-        value=score.value.value,
-        reason=score.value.reason,
-        interval=interval,
-        interval_reason="" if interval else score.interval_reason,
-        per_trial=tuple(trial.value.value for trial in score.trials),
+    return AssessedTrial.of(
+        trial.task, evidence, fold=trial.fold, seed=trial.seed, names=names, clusters=clusters
     )

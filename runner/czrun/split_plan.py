@@ -16,6 +16,8 @@ class SplitKind(StrEnum):
     GROUP_HOLDOUT = "group-holdout"
     GROUP_KFOLD = "group-kfold"
     PREDEFINED = "predefined"
+    WHOLE = "whole"
+    """All cells on both sides: for tasks in which fit sees nothing that predict is asked for."""
 
     @property
     def is_grouped(self) -> bool:
@@ -85,6 +87,8 @@ class SplitPlan:
     def describe(self) -> dict[str, object]:
         """Return what determines the split, and nothing that doesn't."""
         facts: dict[str, object] = {"kind": self.kind.value}
+        if self.kind is SplitKind.WHOLE:
+            return facts
         if self.kind is SplitKind.PREDEFINED:
             facts["split_key"] = self.split_key
             return {**facts, "group_key": self.group_key} if self.group_key else facts
@@ -98,9 +102,37 @@ class SplitPlan:
         return facts
 
 
-def grouped(kind: SplitKind, group_key: str | None) -> SplitKind:
+@dataclass(frozen=True)
+class SplitChoice:
+    """A split as a user asks for it: what is None is left to the task and the data set.
+
+    Attributes
+    ----------
+    kind, folds, test_size, seed, group_key, split_key
+        See `SplitPlan`. A `group_key` keeps groups whole, whatever the kind.
+    """
+
+    kind: SplitKind | None = None
+    folds: int | None = None
+    test_size: float = 0.2
+    seed: int = 0
+    group_key: str | None = None
+    split_key: str | None = None
+
+    def settle(self, kind: SplitKind, folds: int, group_key: str | None, split_key: str | None) -> SplitPlan:
+        """Fill in what the task does by default, and the data set's own column; raises UsageError."""
+        own = self.kind or kind
+        if self.kind is None and not self.group_key and own.is_grouped:
+            return self._plan(own, self.folds or folds, group_key).keyed(split_key)
+        return self._plan(_grouped(own, self.group_key), self.folds or 5, self.group_key).keyed(split_key)
+
+    def _plan(self, kind: SplitKind, folds: int, group_key: str | None) -> SplitPlan:
+        return SplitPlan(kind, folds, self.test_size, self.seed, group_key, self.split_key)
+
+
+def _grouped(kind: SplitKind, group_key: str | None) -> SplitKind:
     """Return the kind that keeps groups whole where the user named a group column."""
-    if group_key and kind is SplitKind.HOLDOUT:
+    if group_key and kind in (SplitKind.HOLDOUT, SplitKind.WHOLE):
         return SplitKind.GROUP_HOLDOUT
     if group_key and kind is SplitKind.KFOLD:
         return SplitKind.GROUP_KFOLD

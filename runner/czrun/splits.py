@@ -23,7 +23,7 @@ TEST_WORDS = frozenset({"test", "testing", "holdout", "held-out", "predict"})
 
 @dataclass(frozen=True)
 class Split:
-    """Row numbers of one fold, each side in ascending order, no row on both."""
+    """Row numbers of one fold, each side in ascending order; no row on both, unless the kind is whole."""
 
     train: Rows
     test: Rows
@@ -56,6 +56,9 @@ def split(
     DatasetError
         When there are too few cells or groups, or one side would be empty.
     """
+    if plan.kind is SplitKind.WHOLE:
+        everyone = np.arange(len(labels), dtype=np.int64)
+        return Split(everyone, everyone)
     if plan.kind is SplitKind.PREDEFINED:
         if predefined is None:
             raise DatasetError("A predefined split needs its column.", "Name it with --split-key.")
@@ -66,7 +69,7 @@ def split(
     if plan.kind.is_grouped:
         if groups is None:
             raise DatasetError("A grouped split needs its column.", "Name it with --group-key.")
-        in_test = _test_groups(plan, fold, groups)[groups]
+        in_test = groups_to_test(plan, fold, groups)[groups]
     else:
         in_test = _stratified_folds(plan, labels) == fold
     return _two_sides(in_test, plan)
@@ -120,11 +123,11 @@ def _test_quota(counts: npt.NDArray[np.int64], test_size: float) -> npt.NDArray[
     return clipped
 
 
-def _test_groups(plan: SplitPlan, fold: int, groups: Codes) -> npt.NDArray[np.bool_]:
-    """Say for each group whether this fold tests it."""
+def groups_to_test(plan: SplitPlan, fold: int, groups: Codes) -> npt.NDArray[np.bool_]:
+    """Say for each group whether this fold tests it; raises DatasetError when there are too few."""
     sizes = np.bincount(groups)
     present = np.flatnonzero(sizes)
-    needed = plan.folds if plan.kind is SplitKind.GROUP_KFOLD else 2
+    needed = plan.folds if plan.kind.is_kfold else 2
     if len(present) < needed:
         raise DatasetError(
             f"Column {plan.group_key!r} has {len(present)} group(s); a {plan.kind} split needs {needed}.",
@@ -133,7 +136,7 @@ def _test_groups(plan: SplitPlan, fold: int, groups: Codes) -> npt.NDArray[np.bo
     rng = np.random.Generator(np.random.PCG64(plan.seed))
     shuffled = rng.permutation(present)
     in_test = np.zeros(len(sizes), dtype=np.bool_)
-    if plan.kind is SplitKind.GROUP_KFOLD:
+    if plan.kind.is_kfold:
         in_test[_balanced_fold(shuffled, sizes, plan.folds, fold)] = True
         return in_test
     target = plan.test_size * len(groups)

@@ -24,6 +24,7 @@ from czrun.manifest import prepared_folder, verify_inputs
 from czrun.phases import (
     LOG_FILE,
     PHASE_FILE,
+    array_name,
     fit_folder,
     open_to_reading,
     predictions_folder,
@@ -35,6 +36,7 @@ from czrun.plan import Trial
 from czrun.progress import Observer, Phase, PhaseEvent
 from czrun.records import Failure, PhaseRecord, TrialRecord
 from czrun.storage import publish, remove_tree, storage_errors, write_text
+from czrun.tasks.base import VIEW
 from czrun.untrusted import read_progress, read_result
 
 _PHASES = {Verb.FIT: Phase.FIT, Verb.PREDICT: Phase.PREDICT}
@@ -188,10 +190,11 @@ class _Attempt:
         manifest = self.trial.manifest
         with self._work_folder() as work:
             output = writable_folder(work / "output")
-            for view in manifest.predict_inputs:
-                writable_folder(output / view.id)
+            for view in manifest.views:
+                writable_folder(output / view)
             model = self._fit_folder / "model" if self.trial.is_fitted else writable_folder(work / "model")
-            ids = prepared_folder(self.place.home, manifest.key) / "cell_ids.npy"
+            folder = prepared_folder(self.place.home, manifest.key) / "ids"
+            ids = {view: folder / f"{view}.npy" for view in manifest.views}
             user = sandbox_user(current_user()).uid if os.getuid() == 0 else None
             with OutputReader(output, ids, user) as reader:
                 mounts = (Mount(model, MODEL_DIR), Mount(output, OUTPUT_DIR, True))
@@ -204,12 +207,13 @@ class _Attempt:
         return record
 
     def _collect(self, reader: Any, log: Path) -> dict[str, Any]:  # noqa: ANN401 - collect is imported late
-        view = self.trial.manifest.predict_inputs[0]
+        views = self.trial.manifest.views
+        wanted = [wanted_view(self.trial, view, n_obs) for view, n_obs in views.items()]
         try:
-            found = reader.read(view.id, view.n_obs, self.trial.manifest.facts.classes)
+            found = reader.read(wanted, sum(views.values()), self.trial.limits.output_bytes)
         except EngineError as error:
             raise self._infrastructure(Verb.PREDICT, error, log) from error
-        if found.answer is None:
+        if found.answers is None:
             status = Status.POLICY_VIOLATION if found.is_hostile else Status.INVALID_OUTPUT
             count = len(found.problems)
             raise _TrialFailedError(
@@ -222,7 +226,11 @@ class _Attempt:
                     log=_relative(log),
                 )
             )
-        return {"codes": found.answer.codes, "proba": found.answer.proba}
+        return {
+            array_name(view, key): array
+            for view, answer in found.answers.items()
+            for key, array in answer.items()
+        }
 
     def _container(self, verb: Verb, work: Path, writable: tuple[Mount, ...], log: Path) -> PhaseRecord:
         """Run one container under the policy; raises _TrialFailedError when it didn't do its work."""
@@ -340,6 +348,19 @@ class _Attempt:
     def _log_name(self, verb: Verb) -> str:
         slug = "".join(char if char.isalnum() else "-" for char in self.subject).strip("-")
         return f"{slug}-{verb}.log"
+
+
+def wanted_view(trial: Trial, view: str, n_obs: int) -> Any:  # noqa: ANN401 - outputs is imported late
+    """Return what is looked for in one view's output folder."""
+    from czrun.outputs import WantedFile, WantedView
+
+    sizes = {**trial.manifest.sizes, "n_obs": n_obs}
+    files = tuple(
+        WantedFile(slot.name, slot.content, slot.required, slot.shape(sizes))
+        for slot in trial.task.slots(view)
+    )
+    one_of = trial.task.one_of if view == VIEW else ()
+    return WantedView(view, trial.manifest.facts.classes, files, one_of)
 
 
 def _import_ahead() -> None:

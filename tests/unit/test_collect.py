@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from czrun.collect import OutputReader
+from czrun.collect import Collected, OutputReader
 from czrun.errors import EngineError
+from czrun.outputs import WantedFile, WantedView
+from czrun.tasks.base import Content
 
 CLASSES = ("B cell", "T cell")
 STRANGER = 61_000
@@ -31,19 +33,29 @@ def output(tmp_path: Path) -> Path:
     return view.parent
 
 
-def reader(output: Path, user: int | None = None) -> OutputReader:
-    return OutputReader(output, output.parent / "ids.npy", user)
+class Reader(OutputReader):
+    """Asks for one view of label predictions."""
+
+    def answer(self, n_obs: int = 3) -> Collected:
+        files = (
+            WantedFile("predictions.csv", Content.LABELS, required=True),
+            WantedFile("proba.npy", Content.PROBABILITIES, required=False, shape=(n_obs, 2)),
+        )
+        return self.read([WantedView("v0", CLASSES, files)], n_obs, 0)
+
+
+def reader(output: Path, user: int | None = None) -> Reader:
+    return Reader(output, {"v0": output.parent / "ids.npy"}, user)
 
 
 class TestReading:
     def test_a_good_answer_comes_back_as_arrays(self, output: Path) -> None:
         with reader(output) as process:
-            found = process.read("v0", 3, CLASSES)
+            found = process.answer()
         assert found.problems == ()
-        assert found.answer is not None
-        assert found.answer.codes.tolist() == [1, -1, 0]
-        assert found.answer.proba is not None
-        assert found.answer.proba.tolist() == [[0.25, 0.75], [0.5, 0.5], [1, 0]]
+        assert found.answers is not None
+        assert found.answers["v0"]["predictions"].tolist() == [1, -1, 0]
+        assert found.answers["v0"]["proba"].tolist() == [[0.25, 0.75], [0.5, 0.5], [1, 0]]
 
     def test_what_is_written_after_it_started_is_read(self, output: Path) -> None:
         file = output / "v0" / "predictions.csv"
@@ -51,13 +63,13 @@ class TestReading:
         file.unlink()
         with reader(output) as process:
             file.write_text(content)
-            assert process.read("v0", 3, CLASSES).answer is not None
+            assert process.answer().answers is not None
 
     def test_problems_come_back_with_their_place(self, output: Path) -> None:
         (output / "v0" / "predictions.csv").write_text("cell_id,label\na1,t cell\nb2,T cell\nc3,T cell\n")
         with reader(output) as process:
-            found = process.read("v0", 3, CLASSES)
-        assert found.answer is None
+            found = process.answer()
+        assert found.answers is None
         assert found.problems == (
             "predictions.csv, row 2, column label: 't cell' is not one of the 2 classes",
         )
@@ -70,7 +82,7 @@ class TestReading:
         rows = "".join(f"c{i},\U0001f9a0\U0001f9a0\n" for i in range(n_obs))
         (output / "v0" / "predictions.csv").write_text(f"cell_id,label\n{rows}")
         with reader(output) as process:
-            found = process.read("v0", n_obs, CLASSES)
+            found = process.answer(n_obs)
         assert len(found.problems) == 201
         assert found.problems[-1] == "and 4,800 more problems"
 
@@ -78,14 +90,14 @@ class TestReading:
         (output / "v0" / "proba.npy").unlink()
         (output / "v0" / "proba.npy").symlink_to("/etc/passwd")
         with reader(output) as process:
-            assert process.read("v0", 3, CLASSES).is_hostile
+            assert process.answer().is_hostile
 
     @pytest.mark.parametrize("header", [b"(" * 5000, b"{[]: 1}", b"{'descr': '''", b"-" * 9000])
     def test_a_hostile_header_is_a_problem_of_the_model(self, output: Path, header: bytes) -> None:
         file = output / "v0" / "proba.npy"
         file.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
         with reader(output) as process:
-            (found,) = process.read("v0", 3, CLASSES).problems
+            (found,) = process.answer().problems
         assert found.startswith("proba.npy is not a NumPy .npy file")
 
 
@@ -97,7 +109,7 @@ class TestBounds:
         n_obs = 400_000
         np.save(output.parent / "ids.npy", np.array([f"c{i}" for i in range(n_obs)], dtype="S16"))
         with reader(output) as process:
-            (found,) = process.read("v0", 1, CLASSES).problems
+            (found,) = process.answer(1).problems
         assert "couldn't be read within" in found
 
     def test_a_reader_that_takes_too_long_is_ended(
@@ -106,14 +118,14 @@ class TestBounds:
         monkeypatch.setattr("czrun.collect._SECONDS", 0.3)
         with reader(output) as process:
             os.kill(process._process.pid, signal.SIGSTOP)
-            (found,) = process.read("v0", 3, CLASSES).problems
+            (found,) = process.answer().problems
         assert "within 0.3 s" in found
 
     def test_a_reader_that_dies_is_our_failure_not_the_model_s(self, output: Path) -> None:
         with reader(output) as process:
             process._process.kill()
             with pytest.raises(EngineError, match="ended with -9") as refused:
-                process.read("v0", 3, CLASSES)
+                process.answer()
         assert "--debug" in refused.value.hint
 
     def test_it_can_write_no_file(self, tmp_path: Path) -> None:
@@ -137,26 +149,26 @@ class TestBounds:
             environment = Path(f"/proc/{process._process.pid}/environ")
             if environment.exists():
                 assert b"hunter2" not in environment.read_bytes()
-            assert process.read("v0", 3, CLASSES).answer is not None
+            assert process.answer().answers is not None
 
 
 @needs_root
 class TestRights:
     def test_it_reads_as_the_container_s_user(self, output: Path) -> None:
         with reader(output, STRANGER) as process:
-            assert process.read("v0", 3, CLASSES).answer is not None
+            assert process.answer().answers is not None
 
     def test_it_can_not_read_what_only_root_may(self, output: Path) -> None:
         (output / "v0" / "predictions.csv").chmod(0o600)
         with reader(output, STRANGER) as process:
-            found = process.read("v0", 3, CLASSES)
-        assert found.answer is None
+            found = process.answer()
+        assert found.answers is None
         assert "predictions.csv can't be opened (Permission denied)" in found.problems
 
     def test_it_can_not_enter_a_folder_that_only_root_may(self, output: Path) -> None:
         (output / "v0").chmod(0o700)
         with reader(output, STRANGER) as process:
-            assert "v0 is not a readable folder" in process.read("v0", 3, CLASSES).problems[0]
+            assert "v0 is not a readable folder" in process.answer().problems[0]
 
     @pytest.mark.parametrize("spoil", ["latin", "python2"])
     def test_odd_files_need_no_module_that_it_can_not_import_any_more(self, output: Path, spoil: str) -> None:
@@ -168,5 +180,5 @@ class TestRights:
             content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + body
             (output / "v0" / "proba.npy").write_bytes(content)
         with reader(output, STRANGER) as process:
-            found = process.read("v0", 3, CLASSES)
-        assert (found.answer is None) == (spoil == "latin")
+            found = process.answer()
+        assert (found.answers is None) == (spoil == "latin")

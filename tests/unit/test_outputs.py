@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from czrun.outputs import Findings, LabelAnswer, read_labels
+from czrun.outputs import Answer, Findings, WantedFile, WantedView, read_view
+from czrun.tasks.base import Content
 
 IDS = ("a1", "b2", "c3", "d4")
 CLASSES = ("B cell", "T cell", 'odd, "quoted"\nlabel')
@@ -31,11 +32,19 @@ def view(tmp_path: Path) -> Path:
     return folder
 
 
-def read(view: Path) -> tuple[LabelAnswer | None, Findings]:
+def wanted(view: str = "v0", n_obs: int = len(IDS)) -> WantedView:
+    files = (
+        WantedFile("predictions.csv", Content.LABELS, required=True),
+        WantedFile("proba.npy", Content.PROBABILITIES, required=False, shape=(n_obs, len(CLASSES))),
+    )
+    return WantedView(view, CLASSES, files)
+
+
+def read(view: Path) -> tuple[Answer | None, Findings]:
     findings = Findings()
     root = os.open(view.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        return read_labels(root, view.name, IDS, CLASSES, findings), findings
+        return read_view(root, wanted(view.name), IDS, findings), findings
     finally:
         os.close(root)
 
@@ -43,7 +52,7 @@ def read(view: Path) -> tuple[LabelAnswer | None, Findings]:
 def codes(view: Path) -> list[int]:
     found, findings = read(view)
     assert found is not None, findings.problems
-    return found.codes.tolist()
+    return found["predictions"].tolist()
 
 
 def problems(view: Path, *, hostile: bool = False) -> list[str]:
@@ -96,9 +105,9 @@ class TestGoodAnswers:
         np.save(view / "proba.npy", np.asarray(wanted, dtype=dtype, order=order))
         found, findings = read(view)
         assert found is not None, findings.problems
-        assert found.proba is not None
-        assert found.proba.dtype == np.float32
-        assert np.array_equal(found.proba, wanted)
+        assert found.get("proba") is not None
+        assert found.get("proba").dtype == np.float32
+        assert np.array_equal(found.get("proba"), wanted)
 
     def test_probabilities_may_miss_one_by_a_rounding(self, view: Path) -> None:
         np.save(view / "proba.npy", PROBA.astype(np.float16))
@@ -112,7 +121,7 @@ class TestGoodAnswers:
     def test_probabilities_are_optional(self, view: Path) -> None:
         found, _ = read(view)
         assert found is not None
-        assert found.proba is None
+        assert found.get("proba") is None
 
     def test_anything_else_in_the_folder_is_ignored(self, view: Path) -> None:
         (view / "model.pkl").write_bytes(b"\x80\x04")
@@ -153,8 +162,8 @@ class TestPredictions:
         found = problems(write(view, "cell_id,label\na1,b cell\nx9,T cell\nc3\nd4,B cell\n"))
         assert len(found) == 4
         assert [problem.split(":")[0] for problem in found] == [
-            "predictions.csv, row 2, column label",
             "predictions.csv, row 3, column cell_id",
+            "predictions.csv, row 2, column label",
             "predictions.csv, row 4",
             "proba.npy has shape (4, 2); (4, 3) is expected",
         ]
@@ -171,7 +180,7 @@ class TestPredictions:
         findings, ids = Findings(), tuple(f"c{i}" for i in range(200))
         root = os.open(view.parent, os.O_RDONLY | os.O_DIRECTORY)
         write(view, "cell_id,label\nc0," + "x" * 140_000)
-        assert read_labels(root, "v0", ids, CLASSES, findings) is None
+        assert read_view(root, wanted(n_obs=len(ids)), ids, findings) is None
         assert "field larger than" in findings.problems[0]
         os.close(root)
 

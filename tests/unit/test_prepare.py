@@ -23,6 +23,7 @@ from czrun.prepare import prepare
 from czrun.split_plan import SplitKind, SplitPlan
 from czrun.storage import cache_home, file_sha256
 from czrun.tasks.labels import CELL_TYPE_CLASSIFICATION
+from czrun.truth import read_truth
 from made_cells import dense, made_cells, prepared, read, request_for, written
 
 
@@ -41,8 +42,8 @@ def source(tmp_path: Path) -> Path:
 
 def truth(folder: Path) -> dict[str, str]:
     """Say which of the source's cells each opaque test id is."""
-    ids = np.load(folder / "cell_ids.npy").astype(str)
-    names = json.loads((folder / "truth" / "obs_names.json").read_text())
+    ids = np.load(folder / "ids" / "v0.npy").astype(str)
+    names = json.loads((folder / "truth" / "v0.json").read_text())["obs_names"]
     return dict(zip(ids, names, strict=True))
 
 
@@ -70,15 +71,14 @@ class TestContent:
 
     def test_the_truth_is_the_labels_of_the_test_cells(self, source: Path) -> None:
         folder, manifest = prepared(request_for(source))
-        codes, original = np.load(folder / "truth" / "labels.npy"), read(source)
-        names = truth(folder).values()
-        assert [manifest.facts.classes[code] for code in codes] == original.obs.loc[
-            list(names), "cell_type"
-        ].tolist()
+        known, _, names = read_truth(folder, "v0")
+        assert known.categories["label"] == manifest.facts.classes
+        assert known.texts("label") == read(source).obs.loc[names, "cell_type"].tolist()
 
     def test_donors_are_kept_for_the_intervals(self, source: Path) -> None:
         folder, _ = prepared(request_for(source))
-        clusters = np.load(folder / "truth" / "clusters.npy")
+        clusters = read_truth(folder, "v0")[1]
+        assert clusters is not None
         donors = read(source).obs.loc[list(truth(folder).values()), "donor_id"].tolist()
         assert [f"donor_{code}" for code in clusters] == donors
 
@@ -131,7 +131,7 @@ class TestSecrecy:
         labels = ["CANARY_ONE", "CANARY_TWO"] * 20
         path = written(made_cells(cell_type=labels, canary_column=labels), tmp_path / "canary.h5ad")
         folder, _ = prepared(request_for(path))
-        for file in [*(folder / "predict").iterdir(), folder / "cell_ids.npy"]:
+        for file in [*(folder / "predict").iterdir(), folder / "ids" / "v0.npy"]:
             content = file.read_bytes().lower()
             assert b"canary" not in content
             assert b"cell_0" not in content
@@ -178,6 +178,7 @@ def _changed_spec(name: str) -> Any:
         "x": XKind.OTHER,
         "obs": {"label": "secret"},
         "organism": "homo_sapiens",
+        "anomalous": ("Doublet",),
         "drop_unlabelled": True,
         "name": "another",
         "path": Path("elsewhere.h5ad"),
@@ -293,7 +294,7 @@ class TestWholeness:
         import shutil
 
         usage = shutil.disk_usage(source)._replace(free=1 << 20)
-        monkeypatch.setattr("czrun.prepare.shutil.disk_usage", lambda _path: usage)
+        monkeypatch.setattr("czrun.inputs.shutil.disk_usage", lambda _path: usage)
         with pytest.raises(StorageError, match="1 MiB are free") as refused:
             prepared(request_for(source))
         assert "CZRUN_HOME" in refused.value.hint
@@ -342,14 +343,13 @@ class TestWholeness:
 
 class TestSplitsOfCells:
     def test_a_group_holdout_keeps_donors_apart(self, source: Path) -> None:
-        folder, manifest = prepared(
+        folder, _manifest = prepared(
             request_for(source, SplitPlan(SplitKind.GROUP_HOLDOUT, group_key="donor_id"))
         )
         original = read(source).obs
         tested = set(original.loc[list(truth(folder).values()), "donor_id"])
         learned = set(original[~original.index.isin(list(truth(folder).values()))]["donor_id"])
         assert not tested & learned
-        assert manifest.n_groups == 5
 
     def test_a_predefined_split_leaves_the_other_cells_out(self, tmp_path: Path) -> None:
         part = ["train"] * 20 + ["test"] * 10 + ["validation"] * 10

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from asked import asked, changed
 from czrun.collect import Collected
 from czrun.contract.job import MODEL_DIR, OUTPUT_DIR, Verb
 from czrun.contract.outcome import Status
 from czrun.errors import Cancelled, ContractError, EngineError, ModelError, StorageError, UsageError
 from czrun.evaluation import run_evaluation
 from czrun.options import EvaluateOptions
-from czrun.outputs import Findings, read_labels
+from czrun.outputs import Findings, WantedView, read_view
 from czrun.records import RECORD_FILE, RunRecord, run_folders
 from czrun.results import EvaluationResult
 from czrun.split_plan import SplitKind, SplitPlan
@@ -34,21 +35,25 @@ SUPPORT = Path(__file__).parents[1] / "support"
 @pytest.fixture
 def options(tmp_path: Path) -> EvaluateOptions:
     path = written(made_cells(), tmp_path / "cells.h5ad")
-    return EvaluateOptions("model:1", dataset=str(path), output=tmp_path / "runs", control=False)
+    return asked("model:1", path, tmp_path / "runs")
 
 
 class ReaderHere:
     """Reads outputs in this process: starting another takes longer than all else, and has its own tests."""
 
-    def __init__(self, output: Path, ids: Path, _user: int | None) -> None:
+    def __init__(self, output: Path, ids: dict[str, Path], _user: int | None) -> None:
         self.output, self.ids = output, ids
 
-    def read(self, view: str, _n_obs: int, classes: tuple[str, ...]) -> Collected:
+    def read(self, wanted: list[WantedView], _n_obs: int, _most_bytes: int) -> Collected:
         findings, folder = Findings(), os.open(self.output, os.O_RDONLY)
-        ids = np.load(self.ids).astype(str).tolist()
-        found = read_labels(folder, view, ids, classes, findings)
+        answers = {}
+        for view in wanted:
+            ids = np.load(self.ids[view.view]).astype(str).tolist()
+            answers[view.view] = read_view(folder, view, ids, findings)
         os.close(folder)
-        return Collected(found, tuple(findings.problems), findings.is_hostile)
+        return Collected(
+            None if findings.problems else answers, tuple(findings.problems), findings.is_hostile
+        )
 
     def __enter__(self) -> ReaderHere:
         return self
@@ -63,7 +68,7 @@ def _reads_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def go(options: EvaluateOptions, engine: FakeEngine, **changes: Any) -> EvaluationResult:
-    return run_evaluation(replace(options, **changes), connect=lambda: engine)
+    return run_evaluation(changed(options, **changes), connect=lambda: engine)
 
 
 def idle(job: dict[str, Any], folders: dict[str, Path]) -> None:
@@ -124,8 +129,8 @@ class TestSuccess:
 
     def test_the_data_set_is_called_what_it_was_called(self, options: EvaluateOptions) -> None:
         go(options, FakeEngine())
-        copy = Path(options.dataset).with_name("copy.h5ad")
-        copy.write_bytes(Path(options.dataset).read_bytes())
+        copy = Path(options.data.dataset).with_name("copy.h5ad")
+        copy.write_bytes(Path(options.data.dataset).read_bytes())
         again = go(options, FakeEngine(), dataset=str(copy))
         assert again.record.dataset.name == "copy"
         assert again.record.containers_started == 0
@@ -194,9 +199,9 @@ class TestCache:
             "from pathlib import Path\n"
             "from fake_engine import FakeEngine\n"
             "from czrun.evaluation import run_evaluation\n"
-            "from czrun.options import EvaluateOptions\n"
-            f"options = EvaluateOptions('model:1', dataset={options.dataset!r}, control=False,"
-            f" output=Path({str(options.output)!r}))\n"
+            "from asked import asked\n"
+            f"options = asked('model:1', {options.data.dataset!r},"
+            f" Path({str(options.output)!r}))\n"
             "result = run_evaluation(options, connect=FakeEngine)\n"
             "heavy = {'numpy', 'anndata', 'pandas', 'h5py', 'scipy', 'docker', 'rich'} & set(sys.modules)\n"
             "print(result.record.containers_started, sorted(heavy))\n"
@@ -370,10 +375,10 @@ class TestStopping:
             "from pathlib import Path\n"
             "from fake_engine import FakeEngine, answer\n"
             "from czrun.evaluation import run_evaluation\n"
-            "from czrun.options import EvaluateOptions\n"
+            "from asked import asked\n"
             "def act(job, folders):\n"
             "    os._exit(9) if job['verb'] == 'predict' else answer(job, folders)\n"
-            f"options = EvaluateOptions('model:1', dataset={options.dataset!r}, control=False,"
+            f"options = asked('model:1', {options.data.dataset!r},"
             f" output=Path({str(options.output)!r}), use_cache={use_cache})\n"
             "run_evaluation(options, connect=lambda: FakeEngine(act=act))\n"
         )

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from czrun.errors import DatasetError, UsageError
-from czrun.split_plan import SplitKind, SplitPlan, grouped
+from czrun.split_plan import SplitChoice, SplitKind, SplitPlan
 from czrun.splits import Split, split
 
 SEEDS = st.integers(0, 2**31 - 1)
@@ -305,10 +305,26 @@ class TestPlan:
             SplitKind.GROUP_HOLDOUT: 1,
             SplitKind.GROUP_KFOLD: 4,
             SplitKind.PREDEFINED: 1,
+            SplitKind.WHOLE: 1,
         }
 
     def test_a_group_column_makes_the_split_grouped(self) -> None:
-        assert grouped(SplitKind.HOLDOUT, "donor_id") is SplitKind.GROUP_HOLDOUT
-        assert grouped(SplitKind.KFOLD, "donor_id") is SplitKind.GROUP_KFOLD
-        assert grouped(SplitKind.HOLDOUT, None) is SplitKind.HOLDOUT
-        assert grouped(SplitKind.PREDEFINED, "donor_id") is SplitKind.PREDEFINED
+        def settled(kind: SplitKind | None, group_key: str | None) -> SplitKind:
+            choice = SplitChoice(kind, group_key=group_key, split_key="part")
+            return choice.settle(SplitKind.WHOLE, 5, None, None).kind
+
+        assert settled(SplitKind.HOLDOUT, "donor_id") is SplitKind.GROUP_HOLDOUT
+        assert settled(SplitKind.KFOLD, "donor_id") is SplitKind.GROUP_KFOLD
+        assert settled(SplitKind.HOLDOUT, None) is SplitKind.HOLDOUT
+        assert settled(SplitKind.PREDEFINED, "donor_id") is SplitKind.PREDEFINED
+        assert settled(None, None) is SplitKind.WHOLE
+        assert settled(None, "donor_id") is SplitKind.GROUP_HOLDOUT
+
+    def test_a_task_s_own_groups_and_folds_serve_where_nobody_chose(self) -> None:
+        def settled(**chosen: Any) -> SplitPlan:
+            return SplitChoice(**chosen).settle(SplitKind.GROUP_KFOLD, 2, "organism", None)
+
+        assert (settled().folds, settled().group_key) == (2, "organism")
+        assert settled(folds=3).folds == 3
+        assert settled(group_key="donor_id").group_key == "donor_id"
+        assert settled(kind=SplitKind.HOLDOUT).group_key is None

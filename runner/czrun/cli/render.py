@@ -23,7 +23,7 @@ from czrun.progress import Observer, Phase, PhaseEvent
 from czrun.quantities import printable, show_bytes, show_seconds
 from czrun.records import RECORD_FILE, load_record
 from czrun.report.rows import MESSAGE_CHARS, number, outcome
-from czrun.tasks.base import Task
+from czrun.tasks.base import Design, Task
 
 
 @contextmanager
@@ -105,24 +105,55 @@ def print_task(task: Task, metrics: Mapping[str, MetricInfo]) -> None:
     console = Console(highlight=False)
     console.print(_text(f"{task.id}: {task.title}", style="bold"))
     console.print(_text(task.summary))
-    console.print(_text(f"\nfit gets      cells{''.join(f' + {name}' for name in task.fit_obs)}"))
-    console.print(_text(f"predict gets  cells{''.join(f' + {name}' for name in task.predict_obs)}"))
-    for slot in task.outputs:
-        need = "required" if slot.required else "optional"
-        shape = f", {slot.dtype} ({', '.join(slot.axes)})" if slot.axes else ""
-        console.print(_text(f"output        {slot.name} ({need}{shape}): {slot.summary}"))
-    console.print(_text(f"control       {task.negative_control}\n"))
+    console.print()
+    _print_pairs(_task_facts(task))
+    console.print()
     table = Table(pad_edge=False, box=None, header_style="dim", padding=(0, 2, 0, 0))
-    for name in ("metric", "range", "better", "undefined when", "reference"):
+    for name in ("metric", "range", "better", "from", "undefined when", "reference"):
         table.add_column(name, overflow="fold")
     for name in task.metrics:
         info = metrics[name]
         better = {True: "higher", False: "lower", None: "–"}[info.higher_is_better]
-        low, high = ("∞" if end is None else f"{end:g}" for end in (info.range.low, info.range.high))
-        span = f"{low} – {high}"
-        cells = (name, span, better, info.undefined or "never", info.reference)
+        low, high = (
+            f"{end:g}" if end is not None else sign
+            for end, sign in ((info.range.low, "-∞"), (info.range.high, "∞"))
+        )
+        cells = (name, f"{low} – {high}", better, info.needs, info.undefined or "never", info.reference)
         table.add_row(*(_text(cell) for cell in cells))
     console.print(table)
+
+
+def _task_facts(task: Task) -> Iterator[tuple[str, str]]:
+    cells = "images" if task.modality == "image" else "cells"
+    for phase, obs in (("fit gets", task.fit_obs), ("predict gets", task.predict_obs)):
+        yield (
+            phase,
+            PHASE_CELLS[task.design, phase].format(cells=cells) + "".join(f" + {name}" for name in obs),
+        )
+    if task.reference_outputs:
+        yield "", f"and as a second view, reference, the {cells} of fit without labels"
+    if task.optional_obs:
+        yield "where known", ", ".join(task.optional_obs)
+    yield "hidden truth", ", ".join(task.truth) or "expression of the cells asked for"
+    for slot in task.outputs:
+        need = "required" if slot.required else "one of these" if slot.name in task.one_of else "optional"
+        shape = f", float ({', '.join(slot.axes)})" if slot.axes else ""
+        yield "output", f"{slot.name} ({need}{shape}): {slot.summary}"
+    for slot in task.reference_outputs:
+        yield "of reference", f"{slot.name} (optional): {slot.summary}"
+    group = f" by {task.default_group}" if task.default_group else ""
+    yield "split", f"{task.default_split}{group} unless you choose another"
+    yield "control", task.negative_control
+
+
+PHASE_CELLS = {
+    (Design.CELLS, "fit gets"): "training {cells}",
+    (Design.CELLS, "predict gets"): "test {cells}",
+    (Design.NOVELTY, "fit gets"): "normal training {cells}",
+    (Design.NOVELTY, "predict gets"): "other normal {cells}, and the anomalous ones",
+    (Design.PERTURBATION, "fit gets"): "control cells and some perturbed ones",
+    (Design.PERTURBATION, "predict gets"): "control cells, and the names of the conditions to predict",
+}
 
 
 def print_datasets(datasets: Mapping[str, DatasetSpec]) -> None:

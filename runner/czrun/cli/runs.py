@@ -8,14 +8,11 @@ from typing import Annotated
 
 import typer
 
-from czrun.cli.evaluate import Format
+from czrun.cli.flags import Format, Runs
 from czrun.errors import UsageError
 
 app = typer.Typer(help="List, show and remove runs.", no_args_is_help=True, rich_markup_mode=None)
 
-Runs = Annotated[
-    Path, typer.Option("--output", help="Folder of all runs.", envvar="CZRUN_RUNS", show_envvar=False)
-]
 Run = Annotated[str, typer.Argument(help="A run's id, a part of it, or 'last'.")]
 
 

@@ -22,7 +22,7 @@ def list_tasks() -> None:
 def show(task: Annotated[str, typer.Argument(help="A task's id.")]) -> None:
     """Show what fit and predict get, which outputs are needed, and each metric."""
     from czrun.cli.render import print_task
-    from czrun.metrics.classification import METRICS
+    from czrun.metrics.registry import all_metrics
     from czrun.tasks.registry import find_task
 
-    print_task(find_task(task), METRICS)
+    print_task(find_task(task), all_metrics())

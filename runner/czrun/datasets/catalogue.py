@@ -11,7 +11,7 @@ from czrun.datasets.spec import DatasetSpec, read_spec
 from czrun.errors import DatasetError, unknown_name
 
 if TYPE_CHECKING:
-    from czrun.cells import CellSource
+    from czrun.cells import CellSource, ImageSource
 
 PBMC68K = DatasetSpec(
     name="pbmc68k_reduced",
@@ -58,9 +58,10 @@ def find_dataset(name: str) -> DatasetSpec:
     if path.suffix.lower() in (".yaml", ".yml"):
         return read_spec(path)
     if path.suffix or path.exists() or "/" in name:
-        if path.suffix.lower() != ".h5ad" and path.is_file():
+        if path.suffix.lower() not in (".h5ad", ".npz") and path.is_file():
             raise DatasetError(
-                f"{name}: only .h5ad files are read yet.", "Convert it: adata.write_h5ad('cells.h5ad')."
+                f"{name}: only .h5ad files, and .npz files of images, are read yet.",
+                "Convert it: adata.write_h5ad('cells.h5ad').",
             )
         return DatasetSpec(name=path.stem, path=path)
     names = named_datasets()
@@ -69,13 +70,32 @@ def find_dataset(name: str) -> DatasetSpec:
     return names[name]
 
 
+def open_obs(spec: DatasetSpec, modality: str) -> CellSource | ImageSource:
+    """Open what a task of this modality needs; raises DatasetError when the data set has something else."""
+    if modality == "expression":
+        return open_cells(spec)
+    from czrun.datasets.images import ImageArchive
+
+    if not spec.holds_images:
+        raise DatasetError(
+            f"{spec.name} holds cells by genes, and this task needs images.",
+            "Name an .npz file with `images`, uint8 (n, height, width, channels), and a column of labels.",
+        )
+    return ImageArchive(spec.path)
+
+
 def open_cells(spec: DatasetSpec) -> CellSource:
-    """Open a data set's cells; raises DatasetError when they can't be read."""
+    """Open a data set's cells by genes; raises DatasetError when they can't be read."""
     # Imported here: a cached run finds data sets without opening one, and needn't wait for NumPy and h5py.
     if spec.path == PBMC68K.path:
         from czrun.datasets.sample import SampleCells
 
         return SampleCells(spec.path)
+    if spec.holds_images:
+        raise DatasetError(
+            f"{spec.name} holds images, and this task needs cells by genes.",
+            "Choose --task image-classification, or an .h5ad file.",
+        )
     from czrun.datasets.local import LocalCells
 
     return LocalCells(spec)

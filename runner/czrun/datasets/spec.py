@@ -13,7 +13,17 @@ from czrun.contract.job import XKind
 from czrun.errors import DatasetError, listing
 
 ObsName = Literal[
-    "label", "donor", "batch", "tissue", "assay", "organism", "time", "perturbation", "is_control"
+    "label",
+    "donor",
+    "batch",
+    "tissue",
+    "assay",
+    "organism",
+    "time",
+    "perturbation",
+    "is_control",
+    "context",
+    "anomaly",
 ]
 
 CELLXGENE_KEYS: dict[ObsName, str] = {
@@ -23,8 +33,11 @@ CELLXGENE_KEYS: dict[ObsName, str] = {
     "tissue": "tissue",
     "assay": "assay",
     "organism": "organism",
+    "time": "time",
+    "perturbation": "perturbation",
+    "is_control": "is_control",
 }
-"""Where columns are looked for when nobody says: the names of the CELLxGENE schema."""
+"""Where columns are looked for when nobody says: mostly the names of the CELLxGENE schema."""
 
 Key = Annotated[str, StringConstraints(min_length=1, max_length=300)]
 
@@ -34,7 +47,7 @@ class DatasetSpec(ContractModel):
 
     schema_version: Literal[1] = 1
     name: str = Field(default="", description="A short name; the file's own by default.")
-    path: Path = Field(description="The .h5ad file; relative to the YAML that names it.")
+    path: Path = Field(description="The .h5ad file, or .npz of images; relative to the YAML that names it.")
     layer: str = Field(default="X", description="X, raw, or the name of a layer.")
     x: XKind | None = Field(default=None, description="What the numbers are; looked at when not given.")
     obs: dict[ObsName, Key] = Field(
@@ -42,10 +55,21 @@ class DatasetSpec(ContractModel):
     )
     split_key: Key | None = Field(default=None, description="obs column that says train or test.")
     organism: str | None = Field(default=None, description="Organism of all cells, where no column says it.")
-    drop_unlabelled: bool = Field(default=False, description="Leave out cells without a label.")
+    anomalous: tuple[str, ...] = Field(
+        default=("True", "true", "1", "yes"),
+        description="Values of the column obs.anomaly that mark a cell as anomalous.",
+    )
+    drop_unlabelled: bool = Field(
+        default=False, description="Leave out cells without a label, or whatever else the task needs."
+    )
     title: str = ""
     source: str = Field(default="", description="Where the data come from: DOI, accession, URL.")
     license: str = ""
+
+    @property
+    def holds_images(self) -> bool:
+        """Whether its file holds images, not cells by genes."""
+        return self.path.suffix.lower() == ".npz"
 
     def key_for(self, name: ObsName) -> str | None:
         """Return the file's own name for a contract column: as said, else as CELLxGENE would have it."""

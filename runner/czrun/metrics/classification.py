@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from czrun.errors import ScoringError, listing
 from czrun.metrics import margins as m
 from czrun.metrics.base import MetricInfo, MetricValue, Needs, Range
+from czrun.metrics.families import Family, undefined
 from czrun.metrics.margins import UNASSIGNED_CODE, Margins, margin_columns
 from czrun.metrics.probabilities import N_BINS, RankingTally, calibration_gaps, cell_log_loss
 from czrun.metrics.tallies import SumTally, columns_by_unit
@@ -120,6 +121,46 @@ PROBA_COLUMNS = ("log_loss", "expected_calibration_error")
 
 RANKING_COLUMNS = ("auroc_ovr_macro",)
 """The metric in a `RankingTally`'s column."""
+
+
+def label_families(
+    true: IntArray, predicted: IntArray, proba: FloatArray | None, classes: Sequence[str]
+) -> tuple[Family, ...]:
+    """Return every metric of `METRICS`, and as ``f1_per_class/LABEL`` the F1 of each class.
+
+    Parameters
+    ----------
+    true
+        Class codes 0..k-1, shape (n,).
+    predicted
+        Class codes 0..k-1, or -1 for unassigned, shape (n,).
+    proba
+        Probabilities, shape (n, k), or None.
+    classes
+        Names of the classes, in the order of their codes.
+
+    Raises
+    ------
+    ScoringError
+        When the arrays don't fit one another; every problem is listed.
+    """
+    k = len(classes)
+    require_sound(problems_in(true, predicted, proba, k))
+    true, predicted = true.astype(np.int64), predicted.astype(np.int64)
+    f1_names = tuple(f"f1_per_class/{label}" for label in classes)
+    labels = Family(
+        (*LABEL_COLUMNS, *f1_names),
+        lambda unit, share: label_tally(true, predicted, k, unit, share),
+        kinds=np.stack([true, predicted], axis=-1),
+        reasons=dict.fromkeys(f1_names, CLASS_ABSENT),
+    )
+    if proba is None:
+        return (labels, undefined(PROBA_COLUMNS, NO_PROBA), undefined(RANKING_COLUMNS, NO_PROBA))
+    return (
+        labels,
+        Family(PROBA_COLUMNS, lambda unit, share: proba_tally(true, proba, unit, share)),
+        Family(RANKING_COLUMNS, lambda unit, _: RankingTally(true, proba, unit)),
+    )
 
 
 def label_tally(

@@ -39,7 +39,7 @@ class Family:
     tally
         From the unit of each item, shape (n,), and the share of each unit, shape (units,), see
         `czrun.statistics.Units`, to the tally. Items are test cells, or the conditions of a perturbation
-        task.
+        task. None where none of the metrics has a value in this trial.
     kinds
         All that these metrics see of each item, shape (n, columns): items alike are drawn together, which
         is as exact as one by one and cheaper. None draws them one by one.
@@ -50,10 +50,15 @@ class Family:
     """
 
     names: tuple[str, ...]
-    tally: Callable[[IntArray, IntArray], Tally]
+    tally: Callable[[IntArray, IntArray], Tally] | None
     kinds: IntArray | None = None
     reasons: Mapping[str, str] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
+
+
+def undefined(names: tuple[str, ...], reason: str) -> Family:
+    """Return metrics that have no value in this trial, all for one reason."""
+    return Family(names, None, reasons=dict.fromkeys(names, reason))
 
 
 def mean_tally(values: FloatArray, unit: IntArray, share: IntArray) -> SumTally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,9 @@ import h5py
 import numpy as np
 import pytest
 
+from asked import asked, changed
 from czrun.errors import CzrunError, DatasetError, UsageError
 from czrun.evaluation import run_evaluation
-from czrun.options import EvaluateOptions
 from czrun.split_plan import SplitKind, SplitPlan
 from czrun.storage import cache_home
 from fake_engine import FakeEngine
@@ -25,13 +24,13 @@ def refused(tmp_path: Path) -> Callable[..., CzrunError]:
     """Evaluate on a file that must be refused; give the error."""
 
     def evaluate(path: Path, error: type[CzrunError] = DatasetError, **options: Any) -> CzrunError:
-        asked = EvaluateOptions("model:1", dataset=str(path), output=tmp_path / "runs", control=False)
+        options_ = asked("model:1", path, tmp_path / "runs")
         engine = FakeEngine()
         with pytest.raises(error) as found:
-            run_evaluation(replace(asked, **options), connect=lambda: engine)
+            run_evaluation(changed(options_, **options), connect=lambda: engine)
         assert engine.launches == []
         assert found.value.hint
-        assert not asked.output.exists()
+        assert not options_.output.exists()
         assert [path for path in cache_home().rglob("*") if path.is_file()] == []
         return found.value
 
@@ -217,7 +216,7 @@ class TestFiles:
 
     def test_a_file_of_another_kind(self, tmp_path: Path, refused: Refused) -> None:
         (tmp_path / "cells.loom").write_bytes(b"x")
-        assert "only .h5ad files are read" in refused(tmp_path / "cells.loom").message
+        assert "only .h5ad files, and .npz files of images, are read" in refused(tmp_path / "cells.loom").message
 
     def test_a_name_that_is_neither_file_nor_data_set(self, refused: Refused) -> None:
         error = refused(Path("pbmc68k_reducd"), UsageError)

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 import czrun.datasets
+from asked import asked
 from czrun.contract.job import XKind
 from czrun.datasets.catalogue import DEFAULT_DATASET, find_dataset, named_datasets, open_cells
 from czrun.datasets.spec import read_spec
 from czrun.datasets.summary import summarise
 from czrun.errors import DatasetError, UsageError
 from czrun.evaluation import run_evaluation
-from czrun.options import EvaluateOptions
 from czrun.split_plan import SplitKind, SplitPlan
 from fake_engine import FakeEngine
 from made_cells import made_cells, written
@@ -117,12 +117,8 @@ class TestYaml:
         written(made_cells(part=["train"] * 30 + ["test"] * 10), tmp_path / "cells.h5ad")
         (tmp_path / "kang.yaml").write_text("path: cells.h5ad\nsplit_key: part\n")
         result = run_evaluation(
-            EvaluateOptions(
-                "model:1",
-                dataset=str(tmp_path / "kang.yaml"),
-                output=tmp_path / "runs",
-                control=False,
-                split=SplitPlan(SplitKind.PREDEFINED),
+            asked(
+                "model:1", tmp_path / "kang.yaml", tmp_path / "runs", split=SplitPlan(SplitKind.PREDEFINED)
             ),
             connect=FakeEngine,
         )

@@ -1,0 +1,145 @@
+"""The files that containers read, each laid out at once and then filled from one pass over the source."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from czrun.arrangement import Condition
+from czrun.cells import Categorical, CellSource, Column, Genes, ImageSource, RowBlock, Texts
+from czrun.errors import StorageError
+from czrun.model_input import H5adWriter
+from czrun.splits import Rows
+
+_DISK_FLOOR_BYTES = 128 * 1024**2
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of the cells on their way into files.
+
+    Attributes
+    ----------
+    folder, view
+        Where they go: the phase's folder, and what the files there are called by.
+    rows
+        Rows of the source, in the order of the files.
+    ids
+        The cells' new ids.
+    obs
+        Columns by contract name.
+    """
+
+    folder: str
+    view: str
+    rows: Rows
+    ids: Texts
+    obs: Mapping[str, Column]
+
+    @property
+    def cells_file(self) -> str:
+        """The .h5ad file, relative to the prepared folder."""
+        return f"{self.folder}/{self.view}.h5ad"
+
+    @property
+    def image_files(self) -> tuple[str, str]:
+        """The array of images, and the table of their cells."""
+        return f"{self.folder}/{self.view}.images.npy", f"{self.folder}/{self.view}.cells.csv"
+
+
+def write_cells(stage: Path, parts: Sequence[Part], source: CellSource, genes: Genes) -> None:
+    """Lay all .h5ad files out, then stream the source once and put every row where it belongs.
+
+    Raises
+    ------
+    DatasetError
+        When the source can't be read.
+    StorageError
+        When there is no room.
+    """
+    nnz = source.row_nnz()
+    _check_room(stage, sum(8 * int(nnz[part.rows].sum()) + 100 * len(part.rows) for part in parts))
+    with ExitStack() as files:
+        targets = []
+        for part in parts:
+            path = stage / part.cells_file
+            path.parent.mkdir(mode=0o755, exist_ok=True)
+            writer = H5adWriter(path, part.ids, genes, part.obs, nnz[part.rows])
+            place = np.full(source.n_obs, -1, dtype=np.int64)
+            place[part.rows] = np.arange(len(part.rows))
+            targets.append((files.enter_context(writer), place))
+        for block in source.blocks():
+            for writer, place in targets:
+                _scatter(block, writer, place)
+
+
+def _scatter(block: RowBlock, writer: H5adWriter, place: npt.NDArray[np.int64]) -> None:
+    data = np.ascontiguousarray(block.data).data.cast("B")
+    indices = np.ascontiguousarray(block.indices).data.cast("B")
+    bounds = (block.indptr * 4).tolist()
+    rows = slice(block.start, block.start + len(bounds) - 1)
+    for row, target in enumerate(place[rows].tolist()):
+        if target >= 0:
+            piece = slice(bounds[row], bounds[row + 1])
+            writer.write_row(target, data[piece], indices[piece])
+
+
+def write_images(stage: Path, parts: Sequence[Part], source: ImageSource) -> None:
+    """Write each part's images and the table of its cells; raises StorageError when there is no room."""
+    images = source.images()
+    _check_room(stage, sum(len(part.rows) * images[0].nbytes for part in parts))
+    for part in parts:
+        array, table = (stage / name for name in part.image_files)
+        array.parent.mkdir(mode=0o755, exist_ok=True)
+        np.save(array, images[part.rows])
+        columns = {"cell_id": part.ids.tolist(), **{name: _texts(part.obs[name]) for name in part.obs}}
+        _write_table(table, columns)
+
+
+def write_conditions(path: Path, conditions: Sequence[Condition]) -> None:
+    """Write the table of what predict is asked for."""
+    _write_table(
+        path,
+        {
+            "condition": [each.name for each in conditions],
+            "perturbation": [each.perturbation for each in conditions],
+            "context": [each.context for each in conditions],
+            "n_cells": [str(each.n_cells) for each in conditions],
+        },
+    )
+
+
+def _write_table(path: Path, columns: Mapping[str, Sequence[str]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+
+
+def _texts(column: Column) -> list[str]:
+    if isinstance(column, Categorical):
+        return [column.categories[code] for code in column.codes.tolist()]
+    return [str(value) for value in column.values.tolist()]
+
+
+def _check_room(stage: Path, n_bytes: int) -> None:
+    needed = n_bytes + _DISK_FLOOR_BYTES
+    free = shutil.disk_usage(stage).free
+    if free < needed:
+        raise StorageError(
+            f"Preparing needs {needed >> 20:,} MiB under {stage.parent.parent}; {free >> 20:,} MiB are free.",
+            "Free some space (`czrun runs clean`), or set CZRUN_HOME to a folder on a larger disk.",
+        )
+
+
+def opaque_ids(rng: np.random.Generator, count: int) -> Texts:
+    """Draw ids that say nothing: 64 random bits in hexadecimal, each different."""
+    numbers = np.unique(rng.integers(0, 1 << 63, size=count + 8, dtype=np.int64))
+    return np.array([f"{number:016x}" for number in rng.permutation(numbers)[:count]], dtype=object)
