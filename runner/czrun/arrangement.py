@@ -75,7 +75,7 @@ def _arrange_novelty(cells: Annotated, plan: SplitPlan, train: Rows, test: Rows)
     is_anomalous = cells.flags("anomaly").values.astype(bool)
     moved = train[is_anomalous[train]]
     normal = train[~is_anomalous[train]]
-    if not plan.kind.is_grouped and plan.kind is not SplitKind.PREDEFINED:
+    if plan.kind in (SplitKind.HOLDOUT, SplitKind.KFOLD):
         test = np.sort(np.concatenate([test, moved]))
     found = is_anomalous[test]
     if not len(normal) or not found.any() or found.all():
@@ -99,7 +99,8 @@ def _arrange_perturbations(cells: Annotated, plan: SplitPlan, fold: int) -> Arra
     has_control = np.isin(values[:, 1], context_codes[is_control])
     kept = np.flatnonzero((counts >= MIN_TREATED) & has_control)
     fit = np.flatnonzero(~is_tested)
-    if not len(kept) or is_control[fit].all() or not is_control.any():
+    teaches = plan.kind is SplitKind.WHOLE or not is_control[fit].all()
+    if not len(kept) or not teaches or not is_control.any():
         raise DatasetError(
             f"This split asks for {len(kept)} conditions and lets fit see "
             f"{int((~is_control[fit]).sum()):,} perturbed cells.",
@@ -124,6 +125,8 @@ def _arrange_perturbations(cells: Annotated, plan: SplitPlan, fold: int) -> Arra
 
 def _tested_cells(cells: Annotated, plan: SplitPlan, fold: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Say which cells a fold holds out: by group, as predefined, or else by perturbation."""
+    if plan.kind is SplitKind.WHOLE:
+        return np.ones(len(cells.rows), dtype=bool)
     if plan.kind.is_grouped or plan.kind is SplitKind.PREDEFINED:
         is_tested = np.zeros(len(cells.rows), dtype=bool)
         is_tested[split(plan, fold, cells.strata, cells.groups, cells.predefined).test] = True

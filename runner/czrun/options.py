@@ -88,8 +88,16 @@ class EvaluateOptions:
     control: bool = True
 
 
-def settle(options: DataOptions) -> PrepareRequest:
+def settle(options: DataOptions, default_split: SplitKind | None = None) -> PrepareRequest:
     """Settle what the data set is (its own description, changed where a flag says otherwise) and the split.
+
+    Parameters
+    ----------
+    options
+        What was asked for.
+    default_split
+        Where nobody chose one, in place of the task's own. Only this may be `SplitKind.WHOLE` for a
+        supervised task: nothing is fitted when predictions are scored that are there already.
 
     Raises
     ------
@@ -104,8 +112,9 @@ def settle(options: DataOptions) -> PrepareRequest:
             changes[name] = value
     spec = DatasetSpec.model_validate({**spec.model_dump(), **changes})
     group_key = spec.key_for(cast(ObsName, task.default_group)) if task.default_group else None
-    plan = options.split.settle(task.default_split, task.default_folds, group_key, spec.split_key)
-    if plan.kind is SplitKind.WHOLE and task.is_supervised:
+    default = default_split or task.default_split
+    plan = options.split.settle(default, task.default_folds, group_key, spec.split_key)
+    if plan.kind is SplitKind.WHOLE and task.is_supervised and not default_split:
         raise UsageError(
             f"--split whole would show fit what {task.id} asks of predict.",
             "Choose holdout, kfold, or one of the group splits.",

@@ -107,6 +107,20 @@ class ScoreSheet(ContractModel):
     )
 
 
+class ScoreRecord(ContractModel):
+    """What ``czrun score`` found: scores without a run."""
+
+    schema_version: Literal[1] = 1
+    task: str
+    primary_metric: str
+    dataset: str
+    dataset_sha256: str
+    n_obs: int = Field(description="Cells that took part.")
+    split: dict[str, JsonValue]
+    scores: ScoreSheet
+    notes: tuple[str, ...] = ()
+
+
 class ImageRecord(ContractModel):
     """The image that ran."""
 

@@ -59,21 +59,8 @@ class EvaluationResult:
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per metric: value, low, high, control."""
-        import pandas as pd
-
         control = self.record.control.scores if self.record.control else None
-        rows = [
-            {
-                "metric": name,
-                "value": metric.value,
-                "low": metric.interval.low if metric.interval else None,
-                "high": metric.interval.high if metric.interval else None,
-                "control": control.metrics[name].value if control else None,
-            }
-            for name, metric in self.metrics.items()
-        ]
-        columns = ["metric", "value", "low", "high", "control"]
-        return pd.DataFrame(rows, columns=columns).set_index("metric").astype(float)
+        return metrics_frame(self.metrics, control.metrics if control else {})
 
     def raise_for_status(self) -> None:
         """Raise the error that fits a failed run, with what the model said; nothing for a success."""
@@ -87,3 +74,25 @@ class EvaluationResult:
         if failure.log:
             lines.append(f"The whole log: {self.folder / failure.log}")
         raise _ERROR_OF[failure.status]("\n".join(lines), failure.hint)
+
+
+def metrics_frame(
+    metrics: Mapping[str, MetricRecord], control: Mapping[str, MetricRecord] | None
+) -> pd.DataFrame:
+    """Return one row per metric: value, low, high; and control, where there may be one."""
+    import pandas as pd
+
+    columns = ["metric", "value", "low", "high", *(["control"] if control is not None else [])]
+    rows = []
+    for name, metric in metrics.items():
+        interval = metric.interval
+        row = {
+            "metric": name,
+            "value": metric.value,
+            "low": interval.low if interval else None,
+            "high": interval.high if interval else None,
+        }
+        if control is not None:
+            row["control"] = control[name].value if name in control else None
+        rows.append(row)
+    return pd.DataFrame(rows, columns=columns).set_index("metric").astype(float)
