@@ -66,12 +66,12 @@ class ComparedMeans:
     @cached_property
     def predicted_delta(self) -> FloatArray:
         """Predicted change, shape (conditions, genes)."""
-        return deltas.predicted_delta(self.predicted, self.control)
+        return np.asarray(self._settled - self.control)
 
     @cached_property
     def true_delta(self) -> FloatArray:
         """True change, shape (conditions, genes)."""
-        return np.asarray(self.true - self.control, dtype=np.float64)
+        return np.asarray(self.true, dtype=np.float64) - self.control
 
     def pearson_delta(self) -> FloatArray:
         """Pearson correlation of the changes."""
@@ -80,7 +80,7 @@ class ComparedMeans:
     def lfc_spearman(self) -> FloatArray:
         """Spearman correlation of the significant genes' log fold changes."""
         control = np.broadcast_to(self.control, self.true.shape)
-        return _each(_spearman_of_significant, self.predicted, self.true, control, self._candidates)
+        return _each(_spearman_of_significant, self._settled, self.true, control, self._candidates)
 
     def mse(self) -> FloatArray:
         """Mean squared error over the genes."""
@@ -108,6 +108,10 @@ class ComparedMeans:
     def de_direction(self) -> FloatArray:
         """Share of the significant genes whose change has the right sign."""
         return _each(deltas.direction_share, self.predicted_delta, self.true_delta, self._candidates)
+
+    @cached_property
+    def _settled(self) -> FloatArray:
+        return deltas.without_rounding(self.predicted, np.asarray(self.control, dtype=np.float64))
 
     @cached_property
     def _top_hits(self) -> tuple[FloatArray, FloatArray]:

@@ -19,8 +19,8 @@ PSEUDOCOUNT = 1e-8
 _ROUNDING_STEPS = 64
 
 
-def predicted_delta(predicted: NDArray[np.floating], control: FloatArray) -> FloatArray:
-    """Subtract the control mean from predicted means; differences that are mere rounding are 0.
+def without_rounding(predicted: NDArray[np.floating], control: FloatArray) -> FloatArray:
+    """Replace predicted means that differ from the control mean by mere rounding with the control mean.
 
     A model that predicts no change writes the control mean as its own arithmetic rounds it. The differences
     that this leaves are no prediction, and correlating them would make a score of noise.
@@ -28,14 +28,13 @@ def predicted_delta(predicted: NDArray[np.floating], control: FloatArray) -> Flo
     Parameters
     ----------
     predicted
-        Means in any floating dtype, whose precision is what rounding is judged by; any shape.
+        Means in any floating dtype, by whose precision rounding is judged; any shape.
     control
         Of a shape that broadcasts to it.
     """
-    delta = predicted.astype(np.float64) - control
     step = max(np.finfo(predicted.dtype).eps, np.finfo(np.float32).eps)
     size = np.maximum(np.abs(predicted), np.abs(control))
-    return np.where(np.abs(delta) <= _ROUNDING_STEPS * step * size, 0.0, delta)
+    return np.where(np.abs(predicted - control) <= _ROUNDING_STEPS * step * size, control, predicted)
 
 
 def pearson(one: FloatArray, other: FloatArray) -> float:
@@ -69,7 +68,7 @@ def fold_change_spearman(predicted: FloatArray, true: FloatArray, control: Float
 
     Where one of the means is negative there are no ratios, and both sides are differences instead.
     """
-    if min(map(np.min, (predicted, true, control)), default=0.0) < 0:
+    if any((means < 0).any() for means in (predicted, true, control)):
         return spearman(predicted - control, true - control)
     return spearman(log_ratio(predicted, control), log_ratio(true, control))
 

@@ -155,12 +155,7 @@ def mse(predicted: Floats, true: FloatArray) -> MetricValue:
 
 
 def mae(predicted: Floats, true: FloatArray) -> MetricValue:
-    """Mean absolute error over genes; 0 upwards, lower is better; always defined.
-
-    Parameters
-    ----------
-    predicted, true
-        See `pearson_delta`.
+    """Mean absolute error over genes; 0 upwards, lower is better; always defined. Takes what `mse` takes.
 
     References
     ----------
@@ -231,11 +226,6 @@ def top_k_jaccard(
     k: int = TOP_K,
 ) -> MetricValue:
     """Intersection over union of the sets that `top_k_precision` compares; 0..1, higher is better.
-
-    Parameters
-    ----------
-    predicted, true, control, significant, k
-        See `top_k_precision`.
 
     References
     ----------

@@ -191,7 +191,7 @@ def pearson_delta_ceilings(true: TruePerturbations, *, seed: int = 0) -> FloatAr
 
     Returns
     -------
-    -1..1, shape (conditions,); NaN where there is only one cell, or a half's change is the same for all genes.
+    -1..1, shape (conditions,); NaN where there is one cell, or a half's change is the same for all genes.
     """
     ceilings = np.full(len(true.conditions), np.nan)
     halves = split_half_means(true, seed=seed)
