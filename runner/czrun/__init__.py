@@ -12,13 +12,20 @@ from typing import TYPE_CHECKING, Any
 from czrun.version import __version__
 
 if TYPE_CHECKING:
-    from czrun.api import evaluate
+    from czrun.api import evaluate, score
     from czrun.options import EvaluateOptions
     from czrun.results import EvaluationResult
+    from czrun.scoring import ScoreResult
 
-__all__ = ["EvaluateOptions", "EvaluationResult", "__version__", "evaluate"]
+__all__ = ["EvaluateOptions", "EvaluationResult", "ScoreResult", "__version__", "evaluate", "score"]
 
-_HOMES = {"evaluate": "czrun.api", "EvaluateOptions": "czrun.options", "EvaluationResult": "czrun.results"}
+_HOMES = {
+    "evaluate": "czrun.api",
+    "score": "czrun.api",
+    "EvaluateOptions": "czrun.options",
+    "EvaluationResult": "czrun.results",
+    "ScoreResult": "czrun.scoring",
+}
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module's attributes are of any type

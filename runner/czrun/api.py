@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import ValidationError
 
 from czrun.contract.image import describe
 from czrun.contract.job import Limits, XKind
-from czrun.datasets.catalogue import DEFAULT_DATASET
+from czrun.datasets.catalogue import DEFAULT_DATASET, find_dataset
 from czrun.datasets.spec import ObsName
 from czrun.errors import UsageError, listing, unknown_name
 from czrun.evaluation import run_evaluation
@@ -20,6 +20,12 @@ from czrun.quantities import parse_bytes, parse_seconds
 from czrun.results import EvaluationResult
 from czrun.split_plan import SplitChoice, SplitKind
 from czrun.tasks.registry import DEFAULT_TASK
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from czrun.scoring import ScoreResult
 
 
 def evaluate(
@@ -117,6 +123,59 @@ def evaluate(
         control=control,
     )
     return run_evaluation(options, observer)
+
+
+def score(
+    predictions: str | Path | None = None,
+    dataset: str | Path = DEFAULT_DATASET,
+    task: str = DEFAULT_TASK,
+    *,
+    embedding: NDArray[np.floating[Any]] | str | None = None,
+    **data: Any,  # noqa: ANN401 - passed on as they are
+) -> ScoreResult:
+    """Score answers that are there already: no image, no container.
+
+    Parameters
+    ----------
+    predictions
+        A folder with the files that the task asks for (`czrun tasks show`), one row for each cell of the data
+        set, in its order and by its ids; perturbation tasks may add ``conditions.csv``, which names the rows
+        of ``expression.npy``.
+    dataset, task
+        The cells and what was asked of them.
+    embedding
+        In place of `predictions`: an embedding, shape (n_obs, n_dims), or the key of the data set's obsm that
+        holds it.
+    **data
+        As in `data_options`.
+
+    Returns
+    -------
+    ScoreResult
+        Its `metrics` hold a value or a reason each, and a 95 % interval.
+
+    Raises
+    ------
+    CzrunError
+        See `czrun.scoring.score_predictions`.
+
+    Examples
+    --------
+    >>> czrun.score("my-predictions/", "cells.h5ad", "cell-type-classification")
+    >>> czrun.score(dataset="cells.h5ad", task="embedding", embedding="X_pca").to_frame()
+    """
+    from czrun.scoring import score_predictions  # it computes with NumPy, which a cached run does without
+
+    if (predictions is None) == (embedding is None):
+        raise UsageError(
+            "Scoring takes either predictions or an embedding.", "Give one of --predictions and --obsm."
+        )
+    options = data_options(dataset=dataset, task=task, **data)
+    if isinstance(embedding, str):
+        from czrun.h5ad import read_obsm
+
+        embedding = read_obsm(find_dataset(options.dataset).path, embedding)
+    return score_predictions(options, Path(predictions) if predictions else None, embedding)
 
 
 def data_options(

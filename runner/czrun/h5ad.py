@@ -163,6 +163,25 @@ class H5adReader:
         return file["X" if layer == "X" else f"layers/{layer}"], frames["obs"], frames["var"]
 
 
+def read_obsm(path: Path, key: str) -> npt.NDArray[np.floating[Any]]:
+    """Read an embedding that lies in the file, shape (n_obs, n_dims).
+
+    Raises
+    ------
+    DatasetError
+        When the file can't be read, has no such obsm, or not as a plain array of numbers.
+    """
+    with _reading(path), _open(path) as file:
+        names = [str(name) for name in file["obsm"]] if "obsm" in file else []
+        if key not in names:
+            raise DatasetError(f"{path} has no obsm {key!r}.", f"It has: {', '.join(names) or '(none)'}.")
+        array = file["obsm"][key]
+        if not isinstance(array, h5py.Dataset) or array.ndim != 2 or array.dtype.kind not in "fiu":
+            raise DatasetError(f"{path}: obsm {key!r} is no plain array (n_obs, n_dims).", "Choose another.")
+        found: npt.NDArray[np.floating[Any]] = array[:]
+    return found if found.dtype.kind == "f" else found.astype(np.float64)
+
+
 def _open(path: Path) -> Any:  # noqa: ANN401 - h5py has no types
     if path.is_dir():
         raise DatasetError(f"{path} is a folder.", "Name the .h5ad file itself.")

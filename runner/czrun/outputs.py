@@ -213,7 +213,7 @@ def _read_array(folder: int, file: WantedFile, findings: Findings) -> npt.NDArra
         _note_values(file.name, ~np.isfinite(array), "is not finite", findings)
         _note_values(file.name, (array < -1e-6) | (array > 1 + 1e-6), "is not between 0 and 1", findings)
         _note_sums(file.name, array, findings)
-        return np.clip(narrow, 0, 1)
+        return np.asarray(np.clip(narrow, 0, 1))
     _note_values(file.name, ~np.isfinite(narrow), f"is not a finite {np.dtype(dtype)}", findings)
     return narrow
 
@@ -271,8 +271,9 @@ def read_float_array(name: str, folder: int, shape: tuple[int | None, ...]) -> n
         if size != promised:
             reason = f"{name}: its header promises {promised:,} bytes of numbers, {size:,} are there"
             raise RefusedFileError(reason, is_hostile=False)
-        flat: npt.NDArray[Any] = np.frombuffer(file.read(size), dtype=dtype)
-    return flat.reshape(found, order="F" if is_fortran else "C")
+        flat = np.frombuffer(file.read(size), dtype=dtype)
+    array: npt.NDArray[Any] = flat.reshape(found, order="F" if is_fortran else "C")
+    return array
 
 
 def _fits(found: tuple[int, ...], shape: tuple[int | None, ...]) -> bool:

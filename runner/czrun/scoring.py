@@ -25,6 +25,7 @@ from czrun.records import ScoreRecord
 from czrun.results import metrics_frame
 from czrun.split_plan import SplitKind
 from czrun.splits import Rows
+from czrun.storage import storage_errors
 from czrun.tasks.base import Design, OutputSlot, Task
 from czrun.tasks.evidence import Evidence, Truth
 from czrun.tasks.registry import find_task
@@ -57,6 +58,16 @@ class ScoreResult:
     def metrics(self) -> Mapping[str, Any]:
         """The metrics by id."""
         return self.record.scores.metrics
+
+    def write_rows(self, path: Path) -> None:
+        """Write the single answers, one row a cell (or a condition); raises StorageError.
+
+        Of several folds each gets a file of its own, ``NAME-fold1.csv`` for the second.
+        """
+        with storage_errors(path):
+            for trial in self.trials:
+                own = path if trial.fold == 0 else path.with_stem(f"{path.stem}-fold{trial.fold}")
+                trial.write_rows(own)
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per metric: value, low, high."""

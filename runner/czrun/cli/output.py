@@ -12,7 +12,7 @@ import typer
 
 from czrun.progress import Observer, Phase, PhaseEvent
 from czrun.quantities import printable
-from czrun.records import RunRecord
+from czrun.records import RunRecord, ScoreRecord
 from czrun.report.rows import (
     MetricRow,
     as_csv,
@@ -22,6 +22,9 @@ from czrun.report.rows import (
     metric_rows,
     number,
     outcome,
+    remarks,
+    score_headline,
+    score_rows,
 )
 
 _HEADER = ("metric", "value", "95 % interval", "negative control")
@@ -69,19 +72,36 @@ def print_result(record: RunRecord, folder: Path, style: str, metrics: Sequence[
         _print_table(record, folder, metric_rows(record, metrics))
 
 
+def print_scores(record: ScoreRecord, style: str, metrics: Sequence[str]) -> None:
+    """Print what scoring found to stdout: as json whole, as table or csv the metrics that are named."""
+    rows = score_rows(record.scores, None, metrics)
+    if style == "json":
+        sys.stdout.write(record.model_dump_json(indent=1) + "\n")
+    elif style == "csv":
+        sys.stdout.write(as_csv(rows))
+    else:
+        _echo(score_headline(record), bold=True)
+        _print_rows(rows, record.primary_metric, with_control=False)
+        for line in (interval_note(record.scores), *(f"note: {note}" for note in record.notes)):
+            if line:
+                _echo(line, dim=True)
+
+
 def _print_table(record: RunRecord, folder: Path, rows: Sequence[MetricRow]) -> None:
     _echo(headline(record), bold=True)
-    cells = [_HEADER, *(_cells(row) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for index, (name, *numbers) in enumerate(cells):
-        aligned = "  ".join(text.rjust(width) for text, width in zip(numbers, widths[1:], strict=True))
-        is_primary = name == record.primary_metric
-        if rows:
-            _echo(f"{name.ljust(widths[0])}  {aligned}", bold=is_primary, dim=index == 0)
-    for row in rows:
-        if row.value is None:
-            _echo(f"{row.metric} is undefined: {row.reason}", dim=True)
+    _print_rows(rows, record.primary_metric, with_control=True)
     for line in _footer(record, folder):
+        _echo(line, dim=True)
+
+
+def _print_rows(rows: Sequence[MetricRow], primary: str, *, with_control: bool) -> None:
+    last = None if with_control else -1
+    cells = [_HEADER[:last], *(_cells(row)[:last] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for index, (name, *numbers) in enumerate(cells if rows else []):
+        aligned = "  ".join(text.rjust(width) for text, width in zip(numbers, widths[1:], strict=True))
+        _echo(f"{name.ljust(widths[0])}  {aligned}", bold=name == primary, dim=index == 0)
+    for line in remarks(rows):
         _echo(line, dim=True)
 
 
@@ -92,7 +112,7 @@ def _cells(row: MetricRow) -> tuple[str, ...]:
 
 def _footer(record: RunRecord, folder: Path) -> Iterator[str]:
     yield cost_line(record.model)
-    if note := interval_note(record):
+    if record.model.scores and (note := interval_note(record.model.scores, record.dataset.cluster_key)):
         yield note
     if record.control_note:
         yield f"negative control {record.control_note}"

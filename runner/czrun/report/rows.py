@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from czrun.progress import PhaseEvent
 from czrun.quantities import show_bytes, show_seconds
-from czrun.records import CandidateRecord, MetricRecord, RunRecord
+from czrun.records import CandidateRecord, MetricRecord, RunRecord, ScoreRecord, ScoreSheet
 
 MESSAGE_CHARS = 60
 """Of what a phase or a container says, on one line."""
@@ -25,15 +25,21 @@ class MetricRow:
     high: float | None
     control: float | None
     reason: str
+    note: str = ""
 
 
 def metric_rows(record: RunRecord, names: Sequence[str]) -> list[MetricRow]:
     """Return the result table for the metrics named; empty for a failed run."""
     if not record.model.scores:
         return []
-    scores = record.model.scores.metrics
-    control = record.control.scores.metrics if record.control and record.control.scores else {}
-    return [_row(name, scores[name], control.get(name)) for name in names]
+    control = record.control.scores if record.control else None
+    return score_rows(record.model.scores, control, names)
+
+
+def score_rows(scores: ScoreSheet, control: ScoreSheet | None, names: Sequence[str]) -> list[MetricRow]:
+    """Return the result table of one score sheet, beside that of a control."""
+    beside = control.metrics if control else {}
+    return [_row(name, scores.metrics[name], beside.get(name)) for name in names]
 
 
 def _row(name: str, metric: MetricRecord, control: MetricRecord | None) -> MetricRow:
@@ -45,7 +51,20 @@ def _row(name: str, metric: MetricRecord, control: MetricRecord | None) -> Metri
         interval.high if interval else None,
         control.value if control else None,
         metric.reason,
+        metric.note,
     )
+
+
+def remarks(rows: Sequence[MetricRow]) -> Iterator[str]:
+    """Say why values are missing, and what to bear in mind of others; what holds for several, once."""
+    for attribute, says in (("reason", "undefined"), ("note", "")):
+        texts: dict[str, list[str]] = {}
+        for row in rows:
+            if (text := getattr(row, attribute)) and (attribute == "note") == (row.value is not None):
+                texts.setdefault(text, []).append(row.metric)
+        for text, names in texts.items():
+            verb = f" {'is' if len(names) == 1 else 'are'} {says}" if says else ""
+            yield f"{', '.join(names)}{verb}: {text}"
 
 
 def as_csv(rows: Iterable[MetricRow]) -> str:
@@ -74,6 +93,13 @@ def headline(record: RunRecord) -> str:
     )
 
 
+def score_headline(record: ScoreRecord) -> str:
+    """Say what was scored."""
+    kind = str(record.split["kind"])
+    how = "all cells at once" if kind == "whole" else f"{kind}, {record.split.get('folds', 1)} folds"
+    return f"{record.task} · {record.dataset} ({record.n_obs:,} cells, {how})"
+
+
 def cost_line(candidate: CandidateRecord) -> str:
     """Say what the containers cost: seconds are summed over trials, memory is the largest peak."""
     parts = []
@@ -93,14 +119,14 @@ def cost_line(candidate: CandidateRecord) -> str:
     return " · ".join(parts)
 
 
-def interval_note(record: RunRecord) -> str:
+def interval_note(scores: ScoreSheet, cluster_key: str | None = None) -> str:
     """Say how the intervals came about, once for the table."""
-    scores = record.model.scores
-    intervals = [metric.interval for metric in scores.metrics.values() if metric.interval] if scores else []
+    intervals = [metric.interval for metric in scores.metrics.values() if metric.interval]
     if not intervals:
         return ""
     first = intervals[0]
-    groups = f"{first.n_clusters} groups of cells by {record.dataset.cluster_key}"
+    by = f" by {cluster_key}" if cluster_key else ""
+    groups = f"{first.n_clusters} groups of cells{by}"
     method = first.method.replace("clusters", groups, 1)
     note = f"{first.level:.0%} intervals: {method}, {first.n_resamples:,} resamples"
     return note + (f"; {first.note}" if first.note else "")
