@@ -1,0 +1,121 @@
+"""An embedding, and what its metrics share."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from czrun.metrics.neighbours import Neighbours, search_exactly, search_lists, sound_k
+from czrun.metrics.points import PointArray, Points, is_one_point, sound_points
+
+IntArray = NDArray[np.int64]
+
+MOST_CELLS_IN_FULL = 200_000
+"""With more, pairs of all cells take too long: metrics look at a sample, graphs are approximate."""
+
+SAMPLED_CELLS = 20_000
+CLUSTERING_K = 15
+
+
+class Embedded:
+    """An embedding and what its metrics share, each computed once, when first asked for.
+
+    Parameters
+    ----------
+    embedding
+        Floating-point numbers, shape (n, d).
+    seed
+        Of the sample of cells, and of the clustering.
+
+    Attributes
+    ----------
+    array
+        The embedding as float32 or float64, shape (n, d).
+    seed
+        As given.
+
+    Raises
+    ------
+    ScoringError
+        When the embedding isn't two-dimensional, is empty, or isn't finite throughout.
+    """
+
+    def __init__(self, embedding: NDArray[Any], seed: int = 0) -> None:
+        self.array: PointArray = sound_points(embedding)
+        self.seed = seed
+        self._exact: Neighbours | None = None
+        self._approximate: Neighbours | None = None
+
+    @property
+    def n_obs(self) -> int:
+        """Number of cells."""
+        return len(self.array)
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether `queries` are a sample of the cells."""
+        return self.n_obs > MOST_CELLS_IN_FULL
+
+    @cached_property
+    def is_constant(self) -> bool:
+        """Whether all cells lie in one place: most metrics are undefined then."""
+        return is_one_point(self.array)
+
+    @cached_property
+    def points(self) -> Points:
+        """The cells as kernels want them."""
+        return Points.of(self.array)
+
+    @cached_property
+    def queries(self) -> IntArray:
+        """Rows that metrics are averaged over, ascending: all cells, or a seeded sample of very many."""
+        if not self.is_sampled:
+            return np.arange(self.n_obs)
+        drawn = np.random.default_rng(self.seed).choice(self.n_obs, SAMPLED_CELLS, replace=False)
+        return np.sort(drawn)
+
+    def sampling_note(self) -> str:
+        """Say which cells were looked at, for example "on 20,000 of 1,000,000 cells, drawn with seed 0".
+
+        Empty when it is all of them.
+        """
+        if not self.is_sampled:
+            return ""
+        return f"on {SAMPLED_CELLS:,} of {self.n_obs:,} cells, drawn with seed {self.seed}"
+
+    def neighbours(self, k: int) -> Neighbours:
+        """Find the `k` nearest cells of each of `queries`, itself first, exactly; `k` is clipped to n_obs.
+
+        Ask for the largest k first: a smaller one is then a part of it.
+        """
+        k = sound_k(k, self.n_obs)
+        if self._exact is None or self._exact.k < k:
+            self._exact = search_exactly(self.points, self.queries, k)
+        return self._exact.first(k)
+
+    def graph(self, k: int) -> Neighbours:
+        """Find the `k` nearest cells of every cell, itself first: exactly, or approximately for very many."""
+        if not self.is_sampled:
+            return self.neighbours(k)
+        k = sound_k(k, self.n_obs)
+        if self._approximate is None or self._approximate.k < k:
+            self._approximate = search_lists(self.points, k, self.seed)
+        return self._approximate.first(k)
+
+    @cached_property
+    def _clusters(self) -> IntArray:
+        from czrun.metrics.leiden import leiden
+
+        return leiden(self.graph(CLUSTERING_K), self.seed)
+
+    def clusters(self) -> IntArray:
+        """Cluster the cells: Leiden on the graph of 15 neighbours, codes of shape (n_obs,)."""
+        return self._clusters
+
+
+def as_embedded(embedding: NDArray[Any] | Embedded) -> Embedded:
+    """Take an array, or an embedding whose work is shared."""
+    return embedding if isinstance(embedding, Embedded) else Embedded(embedding)
