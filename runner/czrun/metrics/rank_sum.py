@@ -27,11 +27,13 @@ _ZERO = np.uint64(1 << 31)
 """Zero among values that were turned into ordered whole numbers."""
 _GENE_SHIFT = np.uint64(32)
 _VALUE_BITS = np.uint64((1 << 32) - 1)
-_BLOCK_VALUES = 1 << 22
+BLOCK_VALUES = 1 << 22
 """Values that are sorted at a time, so that memory doesn't grow with the data."""
 
 
-def rank_sum_p_values(groups: Sequence[Cells], control: SparseCells) -> FloatArray:
+def rank_sum_p_values(
+    groups: Sequence[Cells], control: SparseCells, *, block_values: int = BLOCK_VALUES
+) -> FloatArray:
     """Test each group of cells against the same controls.
 
     The Mann-Whitney test with its normal approximation, corrected for ties and continuity, as SciPy's
@@ -43,6 +45,8 @@ def rank_sum_p_values(groups: Sequence[Cells], control: SparseCells) -> FloatArr
         At least one cell each; compared as float32.
     control
         At least one cell.
+    block_values
+        Genes are tested in blocks, so that about as many values are sorted at a time.
 
     Returns
     -------
@@ -53,7 +57,7 @@ def rank_sum_p_values(groups: Sequence[Cells], control: SparseCells) -> FloatArr
     Mann & Whitney 1947, doi:10.1214/aoms/1177730491.
     """
     p_values = np.empty((len(groups), control.n_vars))
-    for genes in _gene_blocks([control, *groups]):
+    for genes in _gene_blocks([control, *groups], block_values):
         sorted_control = _SortedControl.of(control, genes)
         for i, group in enumerate(groups):
             p_values[i, genes] = sorted_control.p_values(_keys(group, genes), _n_obs(group))
@@ -138,11 +142,12 @@ def _keys(cells: Cells, genes: slice) -> KeyArray:
         kept = (cells.indices >= genes.start) & (cells.indices < genes.stop) & (cells.data != 0)
         gene, values = cells.indices[kept] - genes.start, cells.data[kept]
     else:
-        block = cells[:, genes]
+        # float32 first: what that rounds to zero is one.
+        block = cells[:, genes].astype(np.float32)
         stored = block != 0
         gene, values = np.nonzero(stored)[1], block[stored]
     keys: KeyArray = gene.astype(np.uint64) << _GENE_SHIFT
-    keys |= _ordered(values.astype(np.float32))
+    keys |= _ordered(values)
     keys.sort()
     return keys
 
@@ -172,10 +177,10 @@ def _tie_term(times: IntArray | FloatArray) -> FloatArray:
     return np.asarray(t * t * t - t)
 
 
-def _gene_blocks(groups: Sequence[Cells]) -> Iterator[slice]:
+def _gene_blocks(groups: Sequence[Cells], block_values: int) -> Iterator[slice]:
     n_vars = groups[0].n_vars if isinstance(groups[0], SparseCells) else groups[0].shape[1]
     values = max(len(g.data) if isinstance(g, SparseCells) else g.size for g in groups)
-    width = -(-n_vars // max(1, -(-values // _BLOCK_VALUES)))
+    width = -(-n_vars // max(1, -(-values // block_values)))
     return (slice(start, min(start + width, n_vars)) for start in range(0, n_vars, width))
 
 

@@ -35,10 +35,11 @@ class SparseCells:
     @classmethod
     def of_dense(cls, cells: NDArray[np.floating]) -> SparseCells:
         """Leave the zeros of a dense array out, (n_obs, n_vars)."""
+        cells = cells.astype(np.float32)
         stored = cells != 0
         indptr = np.concatenate([[0], np.cumsum(stored.sum(axis=1))])
         indices = np.nonzero(stored)[1].astype(np.int32)
-        return cls(cells[stored].astype(np.float32), indices, indptr.astype(np.int64), cells.shape[1])
+        return cls(cells[stored], indices, indptr.astype(np.int64), cells.shape[1])
 
     @property
     def n_obs(self) -> int:
