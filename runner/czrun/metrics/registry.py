@@ -7,7 +7,7 @@ from importlib import import_module
 
 from czrun.metrics.base import MetricInfo
 
-FAMILIES = ("classification",)
+FAMILIES = ("classification", "perturbation")
 """The modules of this package that hold a `METRICS` mapping."""
 
 

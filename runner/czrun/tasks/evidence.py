@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -126,3 +127,15 @@ class Measured:
     rows: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     items: tuple[str, ...] | None = None
     confusion: Confusion | None = None
+
+
+def per_item(families: Sequence[Family], n_items: int) -> dict[str, list[float | None]]:
+    """Return every metric's value of each item by itself; None where it has none."""
+    units, once = np.arange(n_items), np.ones(n_items, dtype=np.int64)
+    columns: dict[str, list[float | None]] = {}
+    for family in families:
+        if family.tally:
+            values = family.tally(units, once).values(np.eye(n_items, dtype=np.int64))
+            for name, column in zip(family.names, values.T.tolist(), strict=True):
+                columns[name] = [None if math.isnan(value) else value for value in column]
+    return columns

@@ -7,10 +7,17 @@ from collections.abc import Mapping, Sequence
 from czrun.errors import unknown_name
 from czrun.tasks.base import Task
 from czrun.tasks.labels import CELL_TYPE_CLASSIFICATION
+from czrun.tasks.perturbation import PERTURBATION_PREDICTION
 
 DEFAULT_TASK = CELL_TYPE_CLASSIFICATION.id
 
-BUILT_IN: Mapping[str, Task] = {CELL_TYPE_CLASSIFICATION.id: CELL_TYPE_CLASSIFICATION}
+BUILT_IN: Mapping[str, Task] = {
+    task.id: task
+    for task in (
+        CELL_TYPE_CLASSIFICATION,
+        PERTURBATION_PREDICTION,
+    )
+}
 
 
 def all_tasks() -> dict[str, Task]:
