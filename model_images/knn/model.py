@@ -5,6 +5,7 @@ from scipy.sparse.linalg import svds
 
 from czrun_kit import Cells, Job, Prediction, align_genes, gene_variances, log_normalize, main, top_genes
 
+TASKS = ("cell-type-classification", "cross-species-label-transfer")
 BLOCK = 1024  # cells whose distances to all training cells are held at once
 
 
@@ -39,4 +40,4 @@ def predict(job: Job, cells: Cells, model: dict[str, np.ndarray]) -> Prediction:
 
 
 if __name__ == "__main__":
-    main(fit=fit, predict=predict)
+    main(fit=fit, predict=predict, tasks=TASKS)

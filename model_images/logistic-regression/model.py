@@ -4,6 +4,8 @@ import numpy as np
 
 from czrun_kit import Cells, Job, Prediction, align_genes, gene_variances, log_normalize, main, top_genes
 
+TASKS = ("cell-type-classification", "cross-species-label-transfer")
+
 
 def fit(job: Job, cells: Cells) -> dict[str, np.ndarray]:
     """Choose the most variable genes, fit on them; scaling them to unit variance cost accuracy, and time."""
@@ -15,10 +17,13 @@ def fit(job: Job, cells: Cells) -> dict[str, np.ndarray]:
         C=job.param("C", 1.0), max_iter=job.param("max_iter", 200), random_state=job.seed
     )
     classifier.fit(X[:, kept], cells.labels)
+    weights, intercepts = classifier.coef_, classifier.intercept_
+    if len(intercepts) == 1:  # scikit-learn keeps one row for two classes: the first one's score is 0
+        weights, intercepts = np.vstack([0 * weights, weights]), np.append(0, intercepts)
     return {
         "genes": cells.genes[kept],
-        "weights": classifier.coef_,
-        "intercepts": classifier.intercept_,
+        "weights": weights,
+        "intercepts": intercepts,
         "classes": classifier.classes_,
     }
 
@@ -33,4 +38,4 @@ def predict(job: Job, cells: Cells, model: dict[str, np.ndarray]) -> Prediction:
 
 
 if __name__ == "__main__":
-    main(fit=fit, predict=predict)
+    main(fit=fit, predict=predict, tasks=TASKS)

@@ -8,6 +8,8 @@ from sklearn.ensemble import RandomForestClassifier
 
 from czrun_kit import Cells, Job, Prediction, align_genes, gene_variances, log_normalize, main, top_genes
 
+TASKS = ("cell-type-classification", "cross-species-label-transfer")
+
 
 def fit(job: Job, cells: Cells) -> dict[str, Any]:
     """Choose the most variable genes, grow the trees on them."""
@@ -33,4 +35,4 @@ def predict(job: Job, cells: Cells, model: dict[str, Any]) -> Prediction:
 
 if __name__ == "__main__":
     # A pickle is fine here: it never leaves this image's own containers.
-    main(fit=fit, predict=predict, save=joblib.dump, load=joblib.load)
+    main(fit=fit, predict=predict, tasks=TASKS, save=joblib.dump, load=joblib.load)
