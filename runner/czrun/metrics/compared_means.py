@@ -40,7 +40,7 @@ class ComparedMeans:
     target_gene
         The gene that each condition acts on, or -1, shape (conditions,). None: not known.
     k
-        Genes of largest change that are compared, fewer where fewer are significant.
+        Genes of largest change that are compared: as many as are significant where those are fewer.
 
     Raises
     ------
@@ -97,13 +97,11 @@ class ComparedMeans:
 
     def top_k_precision(self) -> FloatArray:
         """Share of the genes of largest true change that are among those of largest predicted change."""
-        hits, n_top = self._top_hits
-        return _ratio(hits, n_top)
+        return _ratio(self._top_hits, self._n_top)
 
     def top_k_jaccard(self) -> FloatArray:
         """Intersection over union of the genes of largest true and largest predicted change."""
-        hits, n_top = self._top_hits
-        return _ratio(hits, 2 * n_top - hits)
+        return _ratio(self._top_hits, 2 * self._n_top - self._top_hits)
 
     def de_direction(self) -> FloatArray:
         """Share of the significant genes whose change has the right sign."""
@@ -113,11 +111,14 @@ class ComparedMeans:
     def _settled(self) -> FloatArray:
         return deltas.without_rounding(self.predicted, np.asarray(self.control, dtype=np.float64))
 
+    @property
+    def _n_top(self) -> IntArray:
+        return np.asarray(np.minimum(self.k, self._candidates.sum(axis=1)))
+
     @cached_property
-    def _top_hits(self) -> tuple[FloatArray, FloatArray]:
-        rows = zip(self.predicted_delta, self.true_delta, self._candidates, strict=True)
-        found = np.array([deltas.top_hits(*row, self.k) for row in rows], dtype=np.float64)
-        return found[:, 0], found[:, 1]
+    def _top_hits(self) -> FloatArray:
+        rows = zip(self.predicted_delta, self.true_delta, self._n_top, strict=True)
+        return np.array([deltas.top_hits(p, t, n) if n else 0.0 for p, t, n in rows], dtype=np.float64)
 
     @property
     def _candidates(self) -> BoolArray:
@@ -148,7 +149,7 @@ def _each(score: Callable[..., float], *tables: NDArray[Any]) -> FloatArray:
     return np.array([score(*rows) for rows in zip(*tables, strict=True)], dtype=np.float64)
 
 
-def _ratio(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
+def _ratio(numerator: FloatArray, denominator: FloatArray | IntArray) -> FloatArray:
     ratio = np.full(len(numerator), np.nan)
     np.divide(numerator, denominator, out=ratio, where=denominator > 0)
     return ratio

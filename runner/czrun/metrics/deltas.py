@@ -73,33 +73,26 @@ def fold_change_spearman(predicted: FloatArray, true: FloatArray, control: Float
     return spearman(log_ratio(predicted, control), log_ratio(true, control))
 
 
-def top_hits(predicted: FloatArray, true: FloatArray, significant: BoolArray, k: int) -> tuple[float, int]:
-    """Count the genes that are among those of largest change in the truth and in the prediction.
+def top_hits(predicted: FloatArray, true: FloatArray, n_top: int) -> float:
+    """Count the genes that are among the `n_top` of largest change both in the truth and in the prediction.
 
     Parameters
     ----------
     predicted, true
         Deltas, shape (genes,).
-    significant
-        The genes that the truth's are chosen from, shape (genes,).
-    k
-        How many are chosen on either side: fewer when fewer are significant.
+    n_top
+        From 1 to the number of genes.
 
     Returns
     -------
-    The hits, and how many there could have been. Predicted changes that tie for the last places share them
-    evenly, so hits may be a fraction.
+    Predicted changes that tie for the last places share them evenly, so this may be a fraction.
     """
-    candidates = np.flatnonzero(significant)
-    n_top = min(k, len(candidates))
-    if n_top == 0:
-        return 0.0, 0
-    chosen = candidates[np.argsort(-np.abs(true[candidates]), kind="stable")[:n_top]]
+    chosen = np.argsort(-np.abs(true), kind="stable")[:n_top]
     size = np.abs(predicted)
     last = np.partition(size, -n_top)[-n_top]
     above, tied = size > last, size == last
     share = (n_top - above.sum()) / tied.sum()
-    return float(above[chosen].sum() + share * tied[chosen].sum()), n_top
+    return float(above[chosen].sum() + share * tied[chosen].sum())
 
 
 def direction_share(predicted: FloatArray, true: FloatArray, significant: BoolArray) -> float:

@@ -197,18 +197,16 @@ def top_k_precision(
 ) -> MetricValue:
     """Share of the k most changed genes found among the k predicted ones; 0..1, higher is better.
 
-    The true ones are the significant genes of largest absolute delta, the predicted ones as many of all
-    genes. Undefined where no gene is significant.
+    By absolute delta, over all genes. Undefined where no gene is significant.
 
     Parameters
     ----------
     predicted, true, control
         See `pearson_delta`.
     significant
-        See `lfc_spearman`; None takes the true ones from all genes.
+        See `lfc_spearman`; a condition with fewer such genes than k compares as many as it has.
     k
-        At least 1; fewer genes are compared where fewer are significant, so that a k as large as the number
-        of genes compares all significant ones.
+        At least 1. The number of genes for as many as are significant.
 
     References
     ----------
