@@ -70,7 +70,7 @@ class AssessedTrial:
             writer.writerows(zip(self.names, *map(_plain, rows.values()), strict=True))
 
 
-def _plain(values: Sequence[Any]) -> list[Any]:
+def _plain(values: Sequence[Any] | NDArray[Any]) -> list[Any]:
     return values.tolist() if isinstance(values, np.ndarray) else list(values)
 
 

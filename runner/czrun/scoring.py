@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -223,10 +223,23 @@ class _Desk:
             reference_answers=self._part(answers, self.task.reference_outputs, chosen.fit),
             reference_truth=self._truth(chosen.fit) if self.task.reference_outputs else None,
             perturbations=perturbations,
+            expression=self._components(cells.rows[chosen.predict]),
         )
         names = self.source.obs_names()[cells.rows[chosen.predict]].tolist()
         clusters = None if cells.clusters is None else cells.clusters[chosen.predict]
         return AssessedTrial.of(self.task, evidence, fold=fold, seed=0, names=names, clusters=clusters)
+
+    def _components(self, rows: Rows) -> Callable[[], NDArray[np.float64]] | None:
+        if self.task.modality != "expression":
+            return None
+        source: CellSource = self.source  # type: ignore[assignment]
+
+        def compute() -> NDArray[np.float64]:
+            from czrun.expression import Space, gather_cells, principal_components
+
+            return principal_components(gather_cells(source, rows, Space.of(source.x, source.n_vars)))
+
+        return compute
 
     def _truth(self, rows: Rows) -> Truth:
         return truth_of({name: column.take(rows) for name, column in self.cells.columns.items()})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,9 @@ from czrun.storage import content_key, publish, remove_tree, storage_errors, wri
 from czrun.tasks.base import REFERENCE, SCORER_VERSION, VIEW, Design
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from czrun.assess import AssessedTrial
 
 SHEET_FILE = "sheet.json"
@@ -119,7 +122,24 @@ def _assess(trial: Trial, home: Path) -> AssessedTrial:
         reference_answers=load_arrays(predictions, REFERENCE),
         reference_truth=read_truth(prepared, REFERENCE)[0] if has_truth(prepared, REFERENCE) else None,
         perturbations=perturbations,
+        expression=_components(prepared, trial),
     )
     return AssessedTrial.of(
         trial.task, evidence, fold=trial.fold, seed=trial.seed, names=names, clusters=clusters
     )
+
+
+def _components(prepared: Path, trial: Trial) -> Callable[[], NDArray[np.float64]] | None:
+    if trial.task.modality != "expression":
+        return None
+
+    def compute() -> NDArray[np.float64]:
+        import h5py
+
+        from czrun.expression import Space, principal_components, read_cells
+
+        facts = trial.manifest.facts
+        with h5py.File(prepared / "predict" / f"{VIEW}.h5ad") as file:
+            return principal_components(read_cells(file, Space.of(facts.x, facts.n_vars)))
+
+    return compute

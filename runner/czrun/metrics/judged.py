@@ -76,7 +76,6 @@ class Named:
                 found[id_] = _info(id_, words, undefined, _REFERENCES[name])
         return found
 
-
     def notes(self, common: Sequence[str], linear: str) -> dict[str, str]:
         """Put notes together by id: those common to all, and that of logistic regression where it counts."""
         with_linear = {f"{self.single}{CLASSIFIERS[0]}_", self.overall}

@@ -159,9 +159,7 @@ def alignment_family(neighbours: Neighbours, times: ArrayLike, k: int = ALIGNMEN
     notes = {}
     if len(neighbours.queries) < len(time):
         notes[names[0]] = f"mean over {len(neighbours.queries):,} of {len(time):,} cells"
-    return Family(
-        names, lambda unit, _: _AlignmentTally(time, neighbours.queries, gaps, unit), notes=notes
-    )
+    return Family(names, lambda unit, _: _AlignmentTally(time, neighbours.queries, gaps, unit), notes=notes)
 
 
 def pseudotime_families(pseudotime: ArrayLike, times: ArrayLike) -> tuple[Family, Family]:

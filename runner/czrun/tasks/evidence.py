@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +72,9 @@ class Evidence:
         The same for the training cells, where the task has them as a view.
     perturbations
         Perturbation tasks: the cells of the conditions that were asked for, and the control cells.
+    expression
+        Computes the test cells' places along the principal components of their expression, (n_obs, 50): what
+        an embedding is compared with. None where there is no expression.
     """
 
     answers: Mapping[str, AnyArray]
@@ -79,6 +82,7 @@ class Evidence:
     reference_answers: Mapping[str, AnyArray] = field(default_factory=dict)
     reference_truth: Truth | None = None
     perturbations: TruePerturbations | None = None
+    expression: Callable[[], FloatArray] | None = None
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,7 @@ class Measured:
     families: tuple[Family, ...]
     n_items: int
     unit: str = "cells"
-    rows: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    rows: Mapping[str, Sequence[Any] | AnyArray] = field(default_factory=dict)
     items: tuple[str, ...] | None = None
     confusion: Confusion | None = None
 

@@ -9,7 +9,8 @@ from czrun.tasks.base import Content, OutputSlot, Task
 from czrun.tasks.embeddings import EMBEDDING, SEED
 
 if TYPE_CHECKING:
-    from czrun.tasks.evidence import Evidence, Measured
+    from czrun.metrics.families import Family
+    from czrun.tasks.evidence import AnyArray, Evidence, FloatArray, Measured
 
 PSEUDOTIME = OutputSlot(
     "pseudotime.npy",
@@ -24,31 +25,44 @@ OF_PSEUDOTIME = ("pseudotime_spearman", "pseudotime_kendall")
 
 def measure(evidence: Evidence) -> Measured:
     """Look at whether neighbours are of one time, and whether pseudotime rises with time."""
+    from czrun.metrics.ordering import pseudotime_families
+    from czrun.tasks.evidence import Measured
+
+    times, answers = evidence.truth.numbers("time"), evidence.answers
+    embedding, pseudotime = answers.get("embedding"), answers.get("pseudotime")
+    families = (
+        *(_missing(OF_EMBEDDING, "embedding") if embedding is None else _of_embedding(embedding, times)),
+        *(
+            _missing(OF_PSEUDOTIME, "pseudotime")
+            if pseudotime is None
+            else pseudotime_families(pseudotime, times)
+        ),
+    )
+    rows = {"time": times} if pseudotime is None else {"time": times, "pseudotime": pseudotime}
+    return Measured(families=families, n_items=len(times), rows=rows)
+
+
+def _of_embedding(embedding: AnyArray, times: FloatArray) -> tuple[Family, ...]:
     import numpy as np
 
     from czrun.metrics.embedded import Embedded
     from czrun.metrics.families import undefined
-    from czrun.metrics.ordering import ALIGNMENT_K, alignment_family, pseudotime_families
+    from czrun.metrics.ordering import ALIGNMENT_K, alignment_family
     from czrun.metrics.silhouettes import silhouette_family
-    from czrun.tasks.evidence import Measured
 
-    times = evidence.truth.numbers("time")
-    rows = {"time": times}
-    if "embedding" in evidence.answers:
-        embedded = Embedded(evidence.answers["embedding"], seed=SEED)
-        stages = np.unique(times, return_inverse=True)[1]
-        of_embedding = (
-            alignment_family(embedded.neighbours(ALIGNMENT_K + 1), times),
-            silhouette_family(embedded, stages, "time_silhouette"),
-        )
+    embedded = Embedded(embedding, seed=SEED)
+    stages = np.unique(times, return_inverse=True)[1]
+    if embedded.is_constant:
+        alignment = undefined(OF_EMBEDDING[:1], "all cells lie in one place")
     else:
-        of_embedding = tuple(undefined((name,), "the model gave no embedding") for name in OF_EMBEDDING)
-    if "pseudotime" in evidence.answers:
-        rows["pseudotime"] = evidence.answers["pseudotime"]
-        of_pseudotime = pseudotime_families(rows["pseudotime"], times)
-    else:
-        of_pseudotime = tuple(undefined((name,), "the model gave no pseudotime") for name in OF_PSEUDOTIME)
-    return Measured(families=(*of_embedding, *of_pseudotime), n_items=len(times), rows=rows)
+        alignment = alignment_family(embedded.neighbours(ALIGNMENT_K + 1), times)
+    return alignment, silhouette_family(embedded, stages, "time_silhouette")
+
+
+def _missing(names: tuple[str, ...], what: str) -> tuple[Family, ...]:
+    from czrun.metrics.families import undefined
+
+    return tuple(undefined((name,), f"the model gave no {what}") for name in names)
 
 
 SEQUENTIAL_ORDERING = Task(
