@@ -13,13 +13,13 @@ REPOSITORY = Path(__file__).parents[1]
 
 @pytest.fixture
 def real_data() -> Callable[[str], Path]:
-    """Give the path of a real .h5ad file by name; the test is skipped where it isn't there."""
+    """Give the path of a real .h5ad or .npz file by name; the test is skipped where it isn't there."""
 
     def find(name: str) -> Path:
         folder = Path(os.environ.get("CZRUN_TEST_DATA") or REPOSITORY.parent / "shared" / "data")
-        path = folder / f"{name}.h5ad"
-        if not path.is_file():
-            pytest.skip(f"{name}.h5ad is not in {folder}: name its folder with CZRUN_TEST_DATA")
-        return path
+        for path in (folder / f"{name}.h5ad", folder / f"{name}.npz"):
+            if path.is_file():
+                return path
+        pytest.skip(f"{name} is not in {folder}: name its folder with CZRUN_TEST_DATA")
 
     return find
