@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from czrun.cli import datasets, doctor, evaluate, runs, schema, tasks
+from czrun.cli import datasets, doctor, evaluate, export, runs, schema, tasks
 from czrun.errors import CzrunError
 from czrun.quantities import printable
 
@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(runs.app, name="runs")
+app.command("export")(export.export)
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(datasets.app, name="datasets")
 app.command("doctor")(doctor.doctor)
