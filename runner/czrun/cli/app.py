@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from czrun.cli import datasets, doctor, evaluate, runs, schema, score, tasks
+from czrun.cli import datasets, doctor, evaluate, export, runs, schema, score, tasks
 from czrun.errors import CzrunError
 from czrun.quantities import printable
 
@@ -28,6 +28,7 @@ app = typer.Typer(
 app.command("evaluate")(evaluate.evaluate)
 app.command("score")(score.score)
 app.add_typer(runs.app, name="runs")
+app.command("export")(export.export)
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(datasets.app, name="datasets")
 app.command("doctor")(doctor.doctor)
