@@ -37,11 +37,11 @@ METRICS: Mapping[str, MetricInfo] = {
 def scib_overall(biology: ArrayLike, batches: ArrayLike) -> FloatArray:
     """Weigh biology kept (0.6) and batches mixed (0.4), each the mean of its metrics.
 
-    -0.06 (ARI alone can be negative) to 1, higher is better. The parts are the classic ones of Luecken et al. that need nothing but an
-    embedding, labels, batches and the expression before: `BIOLOGY` and `BATCHES`. That is batch
-    silhouette, not BRAS, and iLISI, not CiLISI; ARI and NMI of one clustering at resolution 1, not of the
-    best of many; isolated labels by silhouette alone; kBET over all labels at once; and nothing scaled
-    between methods, so that a score doesn't hang on what it is compared with.
+    -0.06 (ARI alone can be negative) to 1, higher is better. The parts are the classic ones of Luecken et
+    al. that need nothing but an embedding, labels, batches and the expression before: `BIOLOGY` and
+    `BATCHES`. That is batch silhouette, not BRAS, and iLISI, not CiLISI; ARI and NMI of one clustering at
+    resolution 1, not of the best of many; isolated labels by silhouette alone; kBET over all labels at
+    once; and nothing scaled between methods, so that a score doesn't hang on what it is compared with.
 
     Parameters
     ----------
