@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from czrun.metrics.base import MetricValue
 from czrun.metrics.tallies import SumTally, columns_by_unit
 
 FloatArray = NDArray[np.float64]
@@ -59,6 +60,27 @@ class Family:
 def undefined(names: tuple[str, ...], reason: str) -> Family:
     """Return metrics that have no value in this trial, all for one reason."""
     return Family(names, None, reasons=dict.fromkeys(names, reason))
+
+
+def plain_value(family: Family, name: str, n_items: int, undefined: str) -> MetricValue:
+    """Score every item once, as the public function of a metric does.
+
+    Parameters
+    ----------
+    family
+        The metric's family.
+    name
+        Id of the metric.
+    n_items
+        Items of the family.
+    undefined
+        `MetricInfo.undefined`: the reason for a missing value where the family gives none of its own.
+    """
+    if family.tally is None:
+        return MetricValue(None, family.reasons.get(name, undefined))
+    whole, once = np.zeros(n_items, dtype=np.int64), np.ones(1, dtype=np.int64)
+    value = family.tally(whole, once).values(once[None])[0, family.names.index(name)]
+    return MetricValue.of(value, family.reasons.get(name, undefined))
 
 
 def mean_tally(values: FloatArray, unit: IntArray, share: IntArray) -> SumTally:

@@ -90,7 +90,7 @@ def _weights(distances: Float32Array, perplexity: float) -> Float32Array:
         left, beyond, rate, off, spread = (each[far] for each in (left, beyond, rate, off, spread))
         low, high = np.where(off > 0, rate, low[far]), np.where(off > 0, high[far], rate)
         rate = _next_rate(rate, off, spread, low, high)
-    return found
+    return np.asarray(found, dtype=np.float32)
 
 
 def _entropy(weights: Float32Array, exponents: Float32Array) -> tuple[Float32Array, Float32Array]:

@@ -5,32 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from czrun.metrics.base import MetricInfo, MetricValue, Needs, Range
+from czrun.metrics.cell_scores import mean_family, median_family
 from czrun.metrics.embedded import Embedded, as_embedded
-from czrun.metrics.encoding import IntArray, encode
-from czrun.metrics.families import Family, mean_tally
-from czrun.metrics.lisi import effective_groups
-from czrun.metrics.medians import MedianTally
-from czrun.metrics.neighbours import Neighbours, nearest
-
-FloatArray = NDArray[np.float64]
-
-ENTROPY_K = 200
-KBET_K = 50
-KBET_ALPHA = 0.05
-LISI_K = 90
-CILISI_K = 30
-MIN_CELLS = 10
+from czrun.metrics.encoding import encode
+from czrun.metrics.families import Family, plain_value
+from czrun.metrics.neighbourhoods import (
+    FEW_CELLS,
+    NO_PAIR_OF_BATCHES,
+    ONE_BATCH,
+    ONE_LABEL,
+    ONE_PLACE,
+    TOO_FEW_FOR_KBET,
+    cell_cilisi,
+    cell_entropy,
+    cell_kbet,
+    cell_lisi,
+)
 
 _UNIT = Range(0, 1)
 _KORSUNSKY = "Korsunsky et al. 2019, doi:10.1038/s41592-019-0619-0"
-_PLACE = "the embedding puts all cells in one place"
-_BATCH = "all cells are of one batch"
-_LABEL = "all cells have one label"
-_FEW = f"there are fewer than {MIN_CELLS} cells"
 
 METRICS: Mapping[str, MetricInfo] = {
     info.id: info
@@ -40,7 +36,7 @@ METRICS: Mapping[str, MetricInfo] = {
             "Batch mixing entropy",
             _UNIT,
             True,
-            f"{_BATCH}, or {_PLACE}",
+            f"{ONE_BATCH}, or {ONE_PLACE}",
             "Haghverdi et al. 2018, doi:10.1038/nbt.4091",
             Needs.EMBEDDING,
         ),
@@ -49,7 +45,7 @@ METRICS: Mapping[str, MetricInfo] = {
             "kBET acceptance",
             _UNIT,
             True,
-            f"{_BATCH}, {_PLACE}, or there are no more cells than the {KBET_K} of a neighbourhood",
+            f"{ONE_BATCH}, {ONE_PLACE}, or {TOO_FEW_FOR_KBET}",
             "Büttner et al. 2019, doi:10.1038/s41592-018-0254-1",
             Needs.EMBEDDING,
         ),
@@ -58,15 +54,27 @@ METRICS: Mapping[str, MetricInfo] = {
             "CiLISI",
             _UNIT,
             True,
-            f"{_PLACE}, or no label has {MIN_CELLS} cells and two batches",
+            f"{ONE_PLACE}, or {NO_PAIR_OF_BATCHES}",
             "Andreatta et al. 2024, doi:10.1038/s41467-024-45240-z",
             Needs.EMBEDDING,
         ),
         MetricInfo(
-            "ilisi", "iLISI", _UNIT, True, f"{_BATCH}, {_PLACE}, or {_FEW}", _KORSUNSKY, Needs.EMBEDDING
+            "ilisi",
+            "iLISI",
+            _UNIT,
+            True,
+            f"{ONE_BATCH}, {ONE_PLACE}, or {FEW_CELLS}",
+            _KORSUNSKY,
+            Needs.EMBEDDING,
         ),
         MetricInfo(
-            "clisi", "cLISI", _UNIT, True, f"{_LABEL}, {_PLACE}, or {_FEW}", _KORSUNSKY, Needs.EMBEDDING
+            "clisi",
+            "cLISI",
+            _UNIT,
+            True,
+            f"{ONE_LABEL}, {ONE_PLACE}, or {FEW_CELLS}",
+            _KORSUNSKY,
+            Needs.EMBEDDING,
         ),
     )
 }
@@ -92,7 +100,9 @@ def mixing_entropy(embedding: NDArray[Any] | Embedded, batches: ArrayLike) -> Me
     ----------
     Haghverdi et al. 2018, doi:10.1038/nbt.4091.
     """
-    return _mean("mixing_entropy", embedding, batches, None)
+    embedded = as_embedded(embedding)
+    scores = cell_entropy(embedded, *encode({"batches": batches}, embedded.n_obs))
+    return _value(mean_family({"mixing_entropy": scores}), embedded)
 
 
 def kbet(embedding: NDArray[Any] | Embedded, batches: ArrayLike) -> MetricValue:
@@ -114,7 +124,9 @@ def kbet(embedding: NDArray[Any] | Embedded, batches: ArrayLike) -> MetricValue:
     ----------
     Büttner et al. 2019, doi:10.1038/s41592-018-0254-1.
     """
-    return _mean("kbet", embedding, batches, None)
+    embedded = as_embedded(embedding)
+    scores = cell_kbet(embedded, *encode({"batches": batches}, embedded.n_obs))
+    return _value(mean_family({"kbet": scores}), embedded)
 
 
 def cilisi(embedding: NDArray[Any] | Embedded, labels: ArrayLike, batches: ArrayLike) -> MetricValue:
@@ -136,7 +148,9 @@ def cilisi(embedding: NDArray[Any] | Embedded, labels: ArrayLike, batches: Array
     ----------
     Andreatta et al. 2024, doi:10.1038/s41467-024-45240-z.
     """
-    return _mean("cilisi", embedding, batches, labels)
+    embedded = as_embedded(embedding)
+    scores = cell_cilisi(embedded, *encode({"labels": labels, "batches": batches}, embedded.n_obs))
+    return _value(mean_family({"cilisi": scores}), embedded)
 
 
 def ilisi(embedding: NDArray[Any] | Embedded, batches: ArrayLike) -> MetricValue:
@@ -157,7 +171,9 @@ def ilisi(embedding: NDArray[Any] | Embedded, batches: ArrayLike) -> MetricValue
     ----------
     Korsunsky et al. 2019, doi:10.1038/s41592-019-0619-0.
     """
-    return _median("ilisi", embedding, batches)
+    embedded = as_embedded(embedding)
+    (batch,) = encode({"batches": batches}, embedded.n_obs)
+    return _value(median_family(cell_lisi(embedded, {"ilisi": batch})), embedded)
 
 
 def clisi(embedding: NDArray[Any] | Embedded, labels: ArrayLike) -> MetricValue:
@@ -178,16 +194,29 @@ def clisi(embedding: NDArray[Any] | Embedded, labels: ArrayLike) -> MetricValue:
     ----------
     Korsunsky et al. 2019, doi:10.1038/s41592-019-0619-0.
     """
-    return _median("clisi", embedding, labels)
+    embedded = as_embedded(embedding)
+    (label,) = encode({"labels": labels}, embedded.n_obs)
+    return _value(median_family(cell_lisi(embedded, {"clisi": label})), embedded)
 
 
 def mixing_family(embedded: Embedded, batches: ArrayLike, labels: ArrayLike | None = None) -> Family:
     """Mixing entropy and kBET, and CiLISI where there are labels: means over cells."""
-    names = ("mixing_entropy", "kbet") if labels is None else ("mixing_entropy", "kbet", "cilisi")
-    return _mean_family(names, embedded, batches, labels)
+    named = {"batches": batches} if labels is None else {"batches": batches, "labels": labels}
+    batch, *label = encode(named, embedded.n_obs)
+    scores = {"mixing_entropy": cell_entropy(embedded, batch), "kbet": cell_kbet(embedded, batch)}
+    if label:
+        scores["cilisi"] = cell_cilisi(embedded, label[0], batch)
+    return mean_family(scores)
 
 
 def lisi_family(embedded: Embedded, batches: ArrayLike, labels: ArrayLike | None = None) -> Family:
     """Compute iLISI, and cLISI where there are labels: medians over cells."""
-    groups = {"ilisi": batches} if labels is None else {"ilisi": batches, "clisi": labels}
-    return _median_family(groups, embedded)
+    named = {"batches": batches} if labels is None else {"batches": batches, "labels": labels}
+    groups = dict(zip(("ilisi", "clisi"), encode(named, embedded.n_obs), strict=False))
+    return median_family(cell_lisi(embedded, groups))
+
+
+def _value(family: Family, embedded: Embedded) -> MetricValue:
+    """Score a family of one metric on all cells."""
+    (name,) = family.names
+    return plain_value(family, name, embedded.n_obs, METRICS[name].undefined)

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from czrun.metrics.base import MetricInfo, MetricValue, Needs, Range
 from czrun.metrics.encoding import IntArray, encode
-from czrun.metrics.families import Family
+from czrun.metrics.families import Family, plain_value
 from czrun.metrics.overlaps import OverlapTally
 
 _UNDEFINED = "all cells have one label, or every cell has its own"
@@ -174,14 +174,14 @@ def ami_family(labels: ArrayLike, clusters: ArrayLike) -> Family:
 
 def _value(name: str, labels: ArrayLike, clusters: ArrayLike) -> MetricValue:
     label, cluster = encode({"labels": labels, "clusters": clusters})
-    whole, once = np.zeros(len(label), dtype=np.int64), np.ones(1, dtype=np.int64)
-    value = OverlapTally.of((name,), label, cluster, whole, once).values(once[None])[0, 0]
-    return MetricValue.of(value, METRICS[name].undefined)
+    return plain_value(_of_codes((name,), label, cluster), name, len(label), METRICS[name].undefined)
 
 
 def _family(names: tuple[str, ...], labels: ArrayLike, clusters: ArrayLike) -> Family:
-    label, cluster = encode({"labels": labels, "clusters": clusters})
+    return _of_codes(names, *encode({"labels": labels, "clusters": clusters}))
 
+
+def _of_codes(names: tuple[str, ...], label: IntArray, cluster: IntArray) -> Family:
     def tally(unit: IntArray, share: IntArray) -> OverlapTally:
         return OverlapTally.of(names, label, cluster, unit, share)
 
