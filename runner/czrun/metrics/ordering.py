@@ -159,9 +159,7 @@ def alignment_family(neighbours: Neighbours, times: ArrayLike, k: int = ALIGNMEN
     notes = {}
     if len(neighbours.queries) < len(time):
         notes[names[0]] = f"mean over {len(neighbours.queries):,} of {len(time):,} cells"
-    return Family(
-        names, lambda unit, _: _AlignmentTally(time, neighbours.queries, gaps, unit), notes=notes
-    )
+    return Family(names, lambda unit, _: _AlignmentTally(time, neighbours.queries, gaps, unit), notes=notes)
 
 
 def pseudotime_families(pseudotime: ArrayLike, times: ArrayLike) -> tuple[Family, Family]:
@@ -226,8 +224,9 @@ def _sound(values: Mapping[str, ArrayLike]) -> list[FloatArray]:
             continue
         arrays.append(array)
         problems += _problems(name, array)
-    if len({array.shape for array in arrays}) > 1:
-        problems.append(" and ".join(f"{len(np.ravel(array))} {name}" for name, array in zip(values, arrays)))
+    lengths = {name: np.size(given) for name, given in values.items()}
+    if len(set(lengths.values())) > 1:
+        problems.append(", ".join(f"{length} {name}" for name, length in lengths.items()))
     if problems:
         raise ScoringError(
             f"These cells can't be scored:\n{listing(problems)}", "Give every cell one finite number of each."
