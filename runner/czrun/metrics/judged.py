@@ -1,4 +1,4 @@
-"""Scores of cells that the three classifiers named, in parts (folds, pairs of organisms) that are averaged."""
+"""Scores of cells that the three classifiers named, averaged over parts: folds, or pairs of organisms."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ IntArray = NDArray[np.int64]
 
 LABEL_SCORES = ("accuracy", "f1", "precision", "recall")
 RANKING_SCORES = ("auroc",)
+
+PART_UNDEFINED = "no cell of it could be named, or for AUROC all that were have one label"
 
 _TITLES = {
     "accuracy": "accuracy",
@@ -160,15 +162,26 @@ class JudgedCells:
         labels, ranks = named.ids(LABEL_SCORES), named.ids(RANKING_SCORES)
         lacking = self._without_ranks(named.part)
         rank_notes = {id_: "; ".join(filter(None, [notes[id_], lacking])) for id_ in ranks}
+        label_notes = {id_: notes[id_] for id_ in labels}
+        own_labels, own_ranks = self._of_parts(labels), self._of_parts(ranks)
         return (
             Family(
-                self._with_parts(labels), self.label_tally, self.kinds(), notes={i: notes[i] for i in labels}
+                (*labels, *own_labels),
+                self.label_tally,
+                self.kinds(),
+                dict.fromkeys(own_labels, PART_UNDEFINED),
+                label_notes,
             ),
-            Family(self._with_parts(ranks), self.ranking_tally, notes=rank_notes),
+            Family(
+                (*ranks, *own_ranks),
+                self.ranking_tally,
+                reasons=dict.fromkeys(own_ranks, PART_UNDEFINED),
+                notes=rank_notes,
+            ),
         )
 
-    def _with_parts(self, ids: tuple[str, ...]) -> tuple[str, ...]:
-        return (*ids, *(f"{id_}/{part}" for part in self.part_names for id_ in ids))
+    def _of_parts(self, ids: tuple[str, ...]) -> list[str]:
+        return [f"{id_}/{part}" for part in self.part_names for id_ in ids]
 
     def averaged(self, scores: FloatArray) -> FloatArray:
         """Average scores, (replicates, classifiers, scores, parts), over classifiers and over parts.
@@ -186,28 +199,6 @@ class JudgedCells:
         n_labels = np.bincount(np.unique(np.stack([self.part, self.true]), axis=1)[0])
         single = int((n_labels == 1).sum())
         return f"{single} {part_word} that hold one label left out" if single else ""
-
-    def _with_parts(self, ids: tuple[str, ...]) -> tuple[str, ...]:
-        return (*ids, *(f"{id_}/{part}" for part in self.part_names for id_ in ids))
-
-    def averaged(self, scores: FloatArray) -> FloatArray:
-        """Average scores, (replicates, classifiers, scores, parts), over classifiers and over parts.
-
-        Parts in which a score is undefined are left out. Returns the columns of a family: the means over
-        parts, then each named part's own; in both the means over classifiers come first.
-        """
-        scores = np.concatenate([scores.mean(axis=1, keepdims=True), scores], axis=1)
-        n = len(scores)
-        columns = [_mean_of_defined(scores).reshape(n, -1)]
-        columns += [scores[..., part].reshape(n, -1) for part in range(len(self.part_names))]
-        return np.concatenate(columns, axis=1)
-
-    def _without_ranks(self, part_word: str) -> str:
-        classes = np.unique(np.stack([self.part, self.true]), axis=1)[0]
-        n_ranked = int((np.bincount(classes) > 1).sum())
-        if n_ranked == self.n_parts:
-            return ""
-        return f"on {n_ranked} of {self.n_parts} {part_word}: the others hold one label"
 
 
 class _PartedRankingTally:
@@ -271,6 +262,6 @@ def plain_values(
             whole, once = np.zeros(n_items, dtype=np.int64), np.ones(1, dtype=np.int64)
             values = family.tally(whole, once).values(once[None])[0]
         for name, value in zip(family.names, values, strict=True):
-            undefined_as = infos[name.partition("/")[0]].undefined
-            row[name] = MetricValue.of(value, family.reasons.get(name) or undefined_as)
-    return {name: row[name] for name in sorted(row, key=[*infos, *row].index)}
+            info = infos[name.partition("/")[0]]
+            row[name] = MetricValue.of(value, family.reasons.get(name) or info.undefined)
+    return {name: row[name] for name in dict.fromkeys([*infos, *row]) if name in row}
