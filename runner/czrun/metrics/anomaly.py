@@ -234,7 +234,7 @@ def _sound(scores: NDArray[Any], anomalous: NDArray[Any]) -> tuple[FloatArray, N
         problems.append(f"scores: {int((~np.isfinite(scores)).sum())} cells have none that is finite")
     if anomalous.ndim != 1 or anomalous.dtype.kind not in "biu" or not np.isin(anomalous, (0, 1)).all():
         problems.append(
-            f"anomalous: wants yes or no (0, 1) of shape (n,), got {anomalous.dtype} of shape {anomalous.shape}"
+            f"anomalous: wants 0 or 1 of shape (n,), got {anomalous.dtype} of shape {anomalous.shape}"
         )
     if scores.ndim == anomalous.ndim == 1 and len(scores) != len(anomalous):
         problems.append(f"{len(scores)} scores for {len(anomalous)} cells")

@@ -131,7 +131,7 @@ def _random_forest(train: NDArray[Any], codes: IntArray, test: NDArray[Any], see
     def vote(tree_seed: int) -> FloatArray:
         from sklearn.tree import DecisionTreeClassifier
 
-        drawn = np.random.RandomState(tree_seed).randint(0, len(features), len(features))  # noqa: NPY002 - theirs
+        drawn = np.random.RandomState(tree_seed).randint(0, len(features), len(features))
         times = np.bincount(drawn, minlength=len(features)).astype(np.float64)
         tree = DecisionTreeClassifier(max_features="sqrt", random_state=tree_seed)
         tree.fit(features, targets, sample_weight=times, check_input=False)
@@ -141,5 +141,5 @@ def _random_forest(train: NDArray[Any], codes: IntArray, test: NDArray[Any], see
 
 
 def _tree_seeds(seed: int) -> Iterator[int]:
-    rng = np.random.RandomState(seed)  # noqa: NPY002 - scikit-learn's generator, for scikit-learn's trees
+    rng = np.random.RandomState(seed)
     return (int(rng.randint(np.iinfo(np.int32).max)) for _ in range(N_TREES))

@@ -67,7 +67,12 @@ def why_no_folds(codes: IntArray, group: IntArray | None) -> str:
 
 
 def judge_folds(
-    array: NDArray[Any], codes: IntArray, group: IntArray | None, recipe: Recipe, seed: int
+    array: NDArray[Any],
+    codes: IntArray,
+    n_classes: int,
+    group: IntArray | None,
+    recipe: Recipe,
+    seed: int,
 ) -> CrossJudged | None:
     """Name every cell by classifiers trained on the other folds; None where a fold leaves too few cells.
 
@@ -76,7 +81,9 @@ def judge_folds(
     array
         Features, shape (n, d).
     codes
-        Class codes 0..k-1, shape (n,).
+        Class codes within 0..k-1, shape (n,).
+    n_classes
+        k.
     group
         Codes of what folds keep whole, shape (n,); None where nothing.
     recipe
@@ -84,7 +91,6 @@ def judge_folds(
     seed
         Of folds and forests.
     """
-    n_classes = int(codes.max()) + 1
     fold = np.zeros(len(codes), dtype=np.int64)
     proba = np.zeros((len(CLASSIFIERS), len(codes), n_classes))
     unconverged = 0

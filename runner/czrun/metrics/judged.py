@@ -1,4 +1,4 @@
-"""Scores of cells that the three classifiers named, in parts (folds, pairs of organisms) that are averaged."""
+"""Scores of cells that the three classifiers named, averaged over parts: folds, or pairs of organisms."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ IntArray = NDArray[np.int64]
 
 LABEL_SCORES = ("accuracy", "f1", "precision", "recall")
 RANKING_SCORES = ("auroc",)
+
+PART_UNDEFINED = "no cell of it could be named, or for AUROC all that were have one label"
 
 _TITLES = {
     "accuracy": "accuracy",
@@ -113,6 +115,8 @@ class JudgedCells:
         Class codes 0..k-1, shape (rows,).
     proba
         Probabilities by classifier, shape (3, rows, k).
+    part_names
+        Names of the parts whose own scores are wanted too, as ``ID/NAME``; empty for the means alone.
     """
 
     n_items: int
@@ -121,6 +125,7 @@ class JudgedCells:
     n_parts: int
     true: IntArray
     proba: FloatArray
+    part_names: tuple[str, ...] = ()
 
     @property
     def predicted(self) -> IntArray:
@@ -131,15 +136,14 @@ class JudgedCells:
         """Sum cells up by unit for `LABEL_SCORES`: the means, then by classifier."""
         k, width = self.proba.shape[2], 7 * self.n_parts * self.proba.shape[2]
         place = self.part * k
-        layers = [place + self.true]
-        for predicted in self.predicted:
-            layers.append(np.where(predicted == self.true, place + self.true, -1))
-        layers += [place + predicted for predicted in self.predicted]
+        named = self.predicted
+        hits = np.where(named == self.true, place + self.true, -1)
+        columns = np.concatenate([[place + self.true], hits, place + named]).T
         offsets = np.arange(7) * self.n_parts * k
-        columns = np.stack(layers, axis=1)
         columns = np.where(columns < 0, width, columns + offsets)
         sums = columns_by_unit(unit[self.item], columns, np.ones(1), share, width)
-        return SumTally(sums, lambda totals: _label_values(totals.reshape(-1, 7, self.n_parts, k)))
+        shape = (-1, 7, self.n_parts, k)
+        return SumTally(sums, lambda totals: self.averaged(_label_scores(totals.reshape(shape))))
 
     def kinds(self) -> IntArray | None:
         """All that the label scores see of each cell; None where a cell is judged in several parts."""
@@ -157,21 +161,44 @@ class JudgedCells:
         """Return the metrics that labels suffice for, and those of ranks, which cost more to redraw."""
         labels, ranks = named.ids(LABEL_SCORES), named.ids(RANKING_SCORES)
         lacking = self._without_ranks(named.part)
+        rank_notes = {id_: "; ".join(filter(None, [notes[id_], lacking])) for id_ in ranks}
+        label_notes = {id_: notes[id_] for id_ in labels}
+        own_labels, own_ranks = self._of_parts(labels), self._of_parts(ranks)
         return (
-            Family(labels, self.label_tally, self.kinds(), notes={id_: notes[id_] for id_ in labels}),
             Family(
-                ranks,
+                (*labels, *own_labels),
+                self.label_tally,
+                self.kinds(),
+                dict.fromkeys(own_labels, PART_UNDEFINED),
+                label_notes,
+            ),
+            Family(
+                (*ranks, *own_ranks),
                 self.ranking_tally,
-                notes={id_: "; ".join(filter(None, [notes[id_], lacking])) for id_ in ranks},
+                reasons=dict.fromkeys(own_ranks, PART_UNDEFINED),
+                notes=rank_notes,
             ),
         )
 
+    def _of_parts(self, ids: tuple[str, ...]) -> list[str]:
+        return [f"{id_}/{part}" for part in self.part_names for id_ in ids]
+
+    def averaged(self, scores: FloatArray) -> FloatArray:
+        """Average scores, (replicates, classifiers, scores, parts), over classifiers and over parts.
+
+        Parts in which a score is undefined are left out. Returns the columns of a family: the means over
+        parts, then each named part's own; in both the means over classifiers come first.
+        """
+        scores = np.concatenate([scores.mean(axis=1, keepdims=True), scores], axis=1)
+        n = len(scores)
+        columns = [_mean_of_defined(scores).reshape(n, -1)]
+        columns += [scores[..., part].reshape(n, -1) for part in range(len(self.part_names))]
+        return np.concatenate(columns, axis=1)
+
     def _without_ranks(self, part_word: str) -> str:
-        classes = np.unique(np.stack([self.part, self.true]), axis=1)[0]
-        n_ranked = int((np.bincount(classes) > 1).sum())
-        if n_ranked == self.n_parts:
-            return ""
-        return f"on {n_ranked} of {self.n_parts} {part_word}: the others hold one label"
+        n_labels = np.bincount(np.unique(np.stack([self.part, self.true]), axis=1)[0])
+        single = int((n_labels == 1).sum())
+        return f"{single} {part_word} that hold one label left out" if single else ""
 
 
 class _PartedRankingTally:
@@ -179,25 +206,23 @@ class _PartedRankingTally:
 
     def __init__(self, judged: JudgedCells, unit: IntArray) -> None:
         units = unit[judged.item]
-        parts = [np.flatnonzero(judged.part == part) for part in np.unique(judged.part)]
-        self._by_classifier = [
-            [RankingTally(judged.true[rows], proba[rows], units[rows]) for rows in parts]
-            for proba in judged.proba
+        rows = [np.flatnonzero(judged.part == part) for part in range(judged.n_parts)]
+        self._judged = judged
+        self._tallies = [
+            [RankingTally(judged.true[r], proba[r], units[r]) for r in rows] for proba in judged.proba
         ]
-        self.cost = sum(tally.cost for tallies in self._by_classifier for tally in tallies)
+        self.cost = sum(tally.cost for parts in self._tallies for tally in parts)
 
     def values(self, draws: IntArray) -> FloatArray:
-        """Score redraws, (replicates, units) → (replicates, 1 + classifiers)."""
-        each = [
-            _mean_of_defined(np.concatenate([tally.values(draws) for tally in tallies], axis=1))
-            for tallies in self._by_classifier
+        """Score redraws, (replicates, units) → (replicates, metrics)."""
+        by_classifier = [
+            np.concatenate([tally.values(draws) for tally in parts], axis=1) for parts in self._tallies
         ]
-        single = np.stack(each, axis=1)
-        return np.concatenate([single.mean(axis=1, keepdims=True), single], axis=1)
+        return self._judged.averaged(np.stack(by_classifier, axis=1)[:, :, None, :])
 
 
-def _label_values(table: FloatArray) -> FloatArray:
-    """Turn totals, (replicates, 7, parts, k), into means and single classifiers' scores."""
+def _label_scores(table: FloatArray) -> FloatArray:
+    """Turn totals, (replicates, 7, parts, k), into scores, (replicates, classifiers, scores, parts)."""
     hits, predicted = table[:, 1:4], table[:, 4:7]
     margins = Margins(hits, np.broadcast_to(table[:, :1], hits.shape), predicted, np.zeros(hits.shape[:-1]))
     averaged = margins if table.shape[3] != 2 else _second_class(margins)
@@ -209,8 +234,7 @@ def _label_values(table: FloatArray) -> FloatArray:
             m.macro_precision(averaged),
             m.macro_recall(averaged),
         ]
-    single = _mean_of_defined(np.stack(scores, axis=2))
-    return np.concatenate([single.mean(axis=1), single.reshape(len(single), -1)], axis=1)
+    return np.stack(scores, axis=2)
 
 
 def _second_class(margins: Margins) -> Margins:
@@ -238,5 +262,6 @@ def plain_values(
             whole, once = np.zeros(n_items, dtype=np.int64), np.ones(1, dtype=np.int64)
             values = family.tally(whole, once).values(once[None])[0]
         for name, value in zip(family.names, values, strict=True):
-            row[name] = MetricValue.of(value, family.reasons.get(name) or infos[name].undefined)
-    return {name: row[name] for name in infos}
+            info = infos[name.partition("/")[0]]
+            row[name] = MetricValue.of(value, family.reasons.get(name) or info.undefined)
+    return {name: row[name] for name in dict.fromkeys([*infos, *row]) if name in row}

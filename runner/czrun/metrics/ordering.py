@@ -224,8 +224,9 @@ def _sound(values: Mapping[str, ArrayLike]) -> list[FloatArray]:
             continue
         arrays.append(array)
         problems += _problems(name, array)
-    if len({array.shape for array in arrays}) > 1:
-        problems.append(" and ".join(f"{len(np.ravel(array))} {name}" for name, array in zip(values, arrays)))
+    lengths = {name: np.size(given) for name, given in values.items()}
+    if len(set(lengths.values())) > 1:
+        problems.append(", ".join(f"{length} {name}" for name, length in lengths.items()))
     if problems:
         raise ScoringError(
             f"These cells can't be scored:\n{listing(problems)}", "Give every cell one finite number of each."

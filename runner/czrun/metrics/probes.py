@@ -106,7 +106,7 @@ def probe_families(
     group = grouping[0][rows] if grouping else None
     if reason := _why_undefined(embedded, true, group):
         return NAMED.undefined(reason)
-    found = judge_folds(embedded.array[rows], true, group, RECIPE, seed)
+    found = judge_folds(embedded.array[rows], true, int(true.max()) + 1, group, RECIPE, seed)
     if found is None:
         return NAMED.undefined("a fold leaves fewer than five cells to learn from")
     judged = JudgedCells(embedded.n_obs, rows, found.fold, N_FOLDS, true, found.proba)

@@ -35,7 +35,7 @@ class _Ladder:
         return cls(unit[np.argsort(rung, kind="stable")], np.cumsum(counts), rung)
 
     def passed(self, draws: IntArray) -> FloatArray:
-        """Count the drawn cells up to the start of each rung and the end of the last, (replicates, rungs + 1)."""
+        """Count the drawn cells up to where each rung starts, and all, (replicates, rungs + 1)."""
         drawn = np.cumsum(draws.take(self.units, axis=1), axis=1, dtype=np.float64)
         upto = np.zeros((len(draws), len(self.ends) + 1))
         upto[:, 1:] = drawn.take(self.ends - 1, axis=1)
@@ -154,4 +154,4 @@ def _ratio(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
     ratio = np.full(len(numerator), np.nan)
     np.divide(numerator, denominator, out=ratio, where=denominator > 0)
     # Rounding can carry a perfect correlation an ulp beyond 1.
-    return np.clip(ratio, -1, 1)[:, None]
+    return np.asarray(np.clip(ratio, -1, 1)[:, None])
