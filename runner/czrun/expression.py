@@ -76,8 +76,8 @@ def gather_cells(source: CellSource, rows: Rows, space: Space) -> SparseCells:
 def principal_components(cells: SparseCells, seed: int = 0) -> NDArray[np.float64]:
     """Return the cells' places along 50 principal components of the 2,000 most variable genes.
 
-    A randomized decomposition (Halko, Martinsson & Tropp 2011, doi:10.1137/090771806) of the centred matrix, which
-    is never spread out.
+    A randomized decomposition (Halko, Martinsson & Tropp 2011, doi:10.1137/090771806) of the centred matrix,
+    which is never spread out.
 
     Returns
     -------

@@ -89,6 +89,20 @@ def judge(
     return Judgement(proba, converged)
 
 
+def linear_probabilities(
+    train: NDArray[Any], codes: IntArray, test: NDArray[Any], n_classes: int, recipe: Recipe
+) -> FloatArray:
+    """Train logistic regression alone; parameters are those of `judge`, probabilities of shape (n, k)."""
+    present, known = np.unique(codes, return_inverse=True)
+    proba = np.zeros((len(test), n_classes))
+    if len(present) == 1:
+        proba[:, present[0]] = 1
+        return proba
+    scaled_train, scaled_test = _scaled(train, test, recipe)
+    proba[:, present] = _logistic_regression(scaled_train, known, scaled_test, recipe.max_iter)[0]
+    return proba
+
+
 def _scaled(
     train: NDArray[Any], test: NDArray[Any], recipe: Recipe
 ) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:

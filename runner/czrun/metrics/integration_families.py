@@ -1,4 +1,4 @@
-"""Everything that is said of an integrated embedding, redrawn together so that the overall score can be too."""
+"""All that is said of an integrated embedding, redrawn together so that the overall score can be too."""
 
 from __future__ import annotations
 

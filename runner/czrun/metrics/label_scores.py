@@ -25,8 +25,8 @@ def macro_f1(true: ArrayLike, predicted: ArrayLike) -> MetricValue:
     Parameters
     ----------
     true, predicted
-        Labels, shape (n,); a predicted ``"__unassigned__"`` is a wrong answer that no class's precision suffers
-        from.
+        Labels, shape (n,); a predicted ``"__unassigned__"`` is a wrong answer from which no class's precision
+        suffers.
 
     Returns
     -------

@@ -7,7 +7,20 @@ from importlib import import_module
 
 from czrun.metrics.base import MetricInfo
 
-FAMILIES = ("classification", "perturbation")
+FAMILIES = (
+    "classification",
+    "silhouettes",
+    "probes",
+    "partitions",
+    "mixing",
+    "conservation",
+    "batch_effects",
+    "scib",
+    "transfer",
+    "perturbation",
+    "ordering",
+    "anomaly",
+)
 """The modules of this package that hold a `METRICS` mapping."""
 
 

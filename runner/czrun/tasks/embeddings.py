@@ -21,7 +21,7 @@ CLUSTERS = OutputSlot(
     Content.GROUPS,
     required=False,
     axes=(),
-    summary="cell_id,cluster: one row per cell in input order; any names; without it an embedding is clustered",
+    summary="cell_id,cluster: a row per cell in input order, any names; without it the embedding is clustered",
 )
 
 PROBE_METRICS = tuple(

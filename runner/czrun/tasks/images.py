@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from czrun.tasks.base import Task
 from czrun.tasks.transfer import CLASSIFIER_METRICS, CROSS_SPECIES_LABEL_TRANSFER, measure_labels_or_embedding
 

@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING
 from czrun.split_plan import SplitKind
 from czrun.tasks.base import Task
 from czrun.tasks.embeddings import EMBEDDING, SEED
+from czrun.tasks.transfer import TRANSFER_METRICS
 
 if TYPE_CHECKING:
-    from czrun.metrics.embedded import Embedded
-    from czrun.metrics.families import Family
     from czrun.tasks.evidence import Evidence, Measured
-
-TRANSFER_METRICS = tuple(f"transfer_{name}" for name in ("accuracy", "f1", "precision", "recall", "auroc"))
 
 
 def measure_batches(evidence: Evidence) -> Measured:
@@ -35,19 +32,20 @@ def measure_batches(evidence: Evidence) -> Measured:
 def measure_organisms(evidence: Evidence) -> Measured:
     """Look at how well organisms mix, and whether one's labels can be read off the other's cells."""
     from czrun.metrics.embedded import Embedded
-    from czrun.metrics.mixing import entropy_family
+    from czrun.metrics.mixing import mixing_family
     from czrun.metrics.silhouettes import batch_silhouette_family, silhouette_family
-    from czrun.metrics.transfer import across_organisms_families
+    from czrun.metrics.transfer import across_families
     from czrun.tasks.evidence import Measured
 
     embedded = Embedded(evidence.answers["embedding"], seed=SEED)
     labels, organisms = evidence.truth.codes("label"), evidence.truth.codes("organism")
+    donors = evidence.truth.codes("donor") if "donor" in evidence.truth else None
     return Measured(
         families=(
-            entropy_family(embedded, organisms),
+            mixing_family(embedded, organisms),
             batch_silhouette_family(embedded, labels, organisms),
             silhouette_family(embedded, labels),
-            *across_organisms_families(embedded, labels, organisms),
+            *across_families(embedded, labels, organisms, donors),
         ),
         n_items=len(labels),
         rows={"label": evidence.truth.texts("label"), "organism": evidence.truth.texts("organism")},
@@ -91,8 +89,18 @@ CROSS_SPECIES_INTEGRATION = Task(
     fit_obs=("organism",),
     predict_obs=("organism",),
     truth=("label", "organism"),
+    optional_truth=("donor",),
     outputs=(EMBEDDING,),
-    metrics=("mixing_entropy", "batch_silhouette", "bras", "silhouette", *TRANSFER_METRICS),
+    metrics=(
+        "mixing_entropy",
+        "kbet",
+        "bras",
+        "batch_silhouette",
+        "silhouette",
+        *TRANSFER_METRICS,
+        "within_accuracy",
+        "within_f1",
+    ),
     measure=measure_organisms,
     negative_control="czrun/random-embedding:latest",
     default_split=SplitKind.WHOLE,

@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from czrun.errors import unknown_name
+from czrun.tasks.anomaly import ANOMALY_DETECTION
 from czrun.tasks.base import Task
+from czrun.tasks.embeddings import CLUSTERING, EMBEDDING_TASK
+from czrun.tasks.images import IMAGE_CLASSIFICATION
+from czrun.tasks.integration import BATCH_INTEGRATION, CROSS_SPECIES_INTEGRATION
 from czrun.tasks.labels import CELL_TYPE_CLASSIFICATION
+from czrun.tasks.ordering import SEQUENTIAL_ORDERING
 from czrun.tasks.perturbation import PERTURBATION_PREDICTION
+from czrun.tasks.transfer import CROSS_SPECIES_LABEL_TRANSFER
 
 DEFAULT_TASK = CELL_TYPE_CLASSIFICATION.id
 
@@ -15,7 +21,15 @@ BUILT_IN: Mapping[str, Task] = {
     task.id: task
     for task in (
         CELL_TYPE_CLASSIFICATION,
+        EMBEDDING_TASK,
+        CLUSTERING,
+        BATCH_INTEGRATION,
+        CROSS_SPECIES_INTEGRATION,
+        CROSS_SPECIES_LABEL_TRANSFER,
         PERTURBATION_PREDICTION,
+        SEQUENTIAL_ORDERING,
+        ANOMALY_DETECTION,
+        IMAGE_CLASSIFICATION,
     )
 }
 
