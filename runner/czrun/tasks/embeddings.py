@@ -10,6 +10,7 @@ from czrun.tasks.base import Content, OutputSlot, Task
 from czrun.tasks.labels import EMBEDDING as OPTIONAL_EMBEDDING
 
 if TYPE_CHECKING:
+    from czrun.metrics.families import Family
     from czrun.tasks.evidence import Evidence, Measured
 
 SEED = 42
@@ -34,6 +35,7 @@ PARTITION_METRICS = ("ari", "nmi", "ami", "homogeneity", "completeness", "n_clus
 
 def measure_embedding(evidence: Evidence) -> Measured:
     """Look at how cells of one type lie together, and how well simple classifiers find the type."""
+    from czrun.metrics.cross_validation import N_FOLDS
     from czrun.metrics.embedded import Embedded
     from czrun.metrics.probes import probe_families
     from czrun.metrics.silhouettes import cell_silhouettes, silhouette_family
@@ -41,13 +43,23 @@ def measure_embedding(evidence: Evidence) -> Measured:
 
     embedded = Embedded(evidence.answers["embedding"], seed=SEED)
     codes = evidence.truth.codes("label")
-    # Folds that part a donor's cells would reward knowing the donor.
+    # Folds that part a donor's cells reward knowing the donor.
     donors = evidence.truth.codes("donor") if "donor" in evidence.truth else None
+    n_donors = 0 if donors is None else int(donors.max()) + 1
+    probes = probe_families(embedded, codes, donors if n_donors >= N_FOLDS else None)
+    if 1 < n_donors < N_FOLDS:
+        leak = f"folds part the cells of a donor: {n_donors} donors are too few for {N_FOLDS} folds"
+        probes = tuple(_noted(family, leak) for family in probes)
     return Measured(
-        families=(silhouette_family(embedded, codes), *probe_families(embedded, codes, donors)),
+        families=(silhouette_family(embedded, codes), *probes),
         n_items=len(codes),
         rows={"label": evidence.truth.texts("label"), "silhouette": cell_silhouettes(embedded, codes)},
     )
+
+
+def _noted(family: Family, text: str) -> Family:
+    notes = {name: "; ".join(filter(None, [family.notes.get(name), text])) for name in family.names}
+    return replace(family, notes=notes)
 
 
 def measure_clustering(evidence: Evidence) -> Measured:

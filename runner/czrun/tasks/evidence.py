@@ -48,6 +48,11 @@ class Truth:
         names = self.categories[name]
         return [names[code] for code in self.columns[name].tolist()]
 
+    def is_function_of(self, name: str, key: str) -> bool:
+        """Tell whether cells that agree in the categorical column `key` agree in `name` too."""
+        pairs = np.unique(np.stack([self.columns[key], self.columns[name]]), axis=1)
+        return len(np.unique(pairs[0])) == pairs.shape[1]
+
     def __contains__(self, name: str) -> bool:
         """Tell whether there is such a column."""
         return name in self.columns

@@ -40,12 +40,16 @@ def measure_organisms(evidence: Evidence) -> Measured:
     embedded = Embedded(evidence.answers["embedding"], seed=SEED)
     labels, organisms = evidence.truth.codes("label"), evidence.truth.codes("organism")
     donors = evidence.truth.codes("donor") if "donor" in evidence.truth else None
+    # A label that donors have (a disease) is asked of donors, one that cells have (a type) of cells.
+    is_donors_own = donors is not None and evidence.truth.is_function_of("label", "donor")
     return Measured(
         families=(
             mixing_family(embedded, organisms),
             batch_silhouette_family(embedded, labels, organisms),
             silhouette_family(embedded, labels),
-            *across_families(embedded, labels, organisms, donors),
+            *across_families(
+                embedded, labels, organisms, donors, aggregate="mean" if is_donors_own else "none"
+            ),
         ),
         n_items=len(labels),
         rows={"label": evidence.truth.texts("label"), "organism": evidence.truth.texts("organism")},
