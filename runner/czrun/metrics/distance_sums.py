@@ -1,8 +1,8 @@
 """Sums of distances from cells to groups of cells, without a matrix of all distances.
 
-Cells are sorted by group and cut into blocks; a matrix product makes the squared distances of two blocks from one
-another, their square roots are summed by group while the tile is in the cache. A distance counts from both
-its ends, so half of the tiles do.
+Cells are sorted by group and cut into blocks; a matrix product makes the squared distances of two blocks from
+one another, and their square roots are summed by group while the tile is in the cache. A distance counts from
+both its ends, so half of the tiles do.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class GroupedCells:
         self.sizes = np.bincount(groups)
         self._ends = np.cumsum(self.sizes)
         self._cells = exact.take(self.order, axis=0)
-        # A pair of cells in one place must not get a distance from rounding: it weighs in where cells are few.
+        # Single precision can give cells in one place a distance, which weighs in where cells are few.
         self._precision = np.float64 if len(exact) <= _DOUBLE_PRECISION_UP_TO else np.float32
 
     def __len__(self) -> int:
@@ -108,7 +108,7 @@ class GroupedCells:
         ]
 
     def _tiles(self, rows: IntArray, start: int) -> Iterator[tuple[slice, NDArray[Any]]]:
-        """Measure distances from `rows` to blocks of cells, the first at `start`; a tile lives until the next."""
+        """Measure distances from `rows` to blocks of cells from `start` on; a tile lives until the next."""
         # Seen from one of the rows, so that digits are lost to neither a far origin nor an outlier.
         origin = self._cells[rows[len(rows) // 2]]
         near = (self._cells[rows] - origin).astype(self._precision)

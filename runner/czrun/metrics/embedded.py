@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from czrun.metrics.neighbours import Neighbours, search_exactly, search_lists, sound_k
 from czrun.metrics.points import PointArray, Points, is_one_point, sound_points
+from czrun.metrics.silhouette_widths import widths
 
+FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 MOST_CELLS_IN_FULL = 200_000
@@ -48,6 +50,7 @@ class Embedded:
         self.seed = seed
         self._exact: Neighbours | None = None
         self._approximate: Neighbours | None = None
+        self._widths: tuple[IntArray, FloatArray] | None = None
 
     @property
     def n_obs(self) -> int:
@@ -104,6 +107,18 @@ class Embedded:
         if self._approximate is None or self._approximate.k < k:
             self._approximate = search_lists(self.points, k, self.seed)
         return self._approximate.first(k)
+
+    def silhouette_widths(self, codes: IntArray) -> FloatArray:
+        """Silhouette width of each of `queries`, -1..1; kept for the labelling last asked for.
+
+        Parameters
+        ----------
+        codes
+            The label of each cell, codes from 0 of which each occurs, at least two; shape (n_obs,).
+        """
+        if self._widths is None or not np.array_equal(self._widths[0], codes):
+            self._widths = codes, widths(self.points.exact, codes, self.queries)
+        return self._widths[1]
 
     @cached_property
     def _clusters(self) -> IntArray:

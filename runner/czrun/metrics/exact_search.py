@@ -1,9 +1,9 @@
-"""Exact nearest neighbours: single precision finds the candidates, the given precision decides among them.
+"""Exact nearest neighbours: single precision finds the candidates, differences decide among them.
 
-One matrix product a tile gives for every pair the *score* x·y - |y|²/2, which is (|x|² - d²)/2: the higher, the
-nearer. Each query has a *bar*, estimated from a sample of cells, that its nearest cells pass and few others. The
-bar lies lower than that by a bound on rounding, and in the end each query proves that no neighbour can have been
-missed, or searches again with a lower bar. So the answer doesn't depend on the sample.
+One matrix product a tile gives for every pair the *score* x·y - |y|²/2, which is (|x|² - d²)/2: the higher,
+the nearer. Each query has a *bar*, estimated from a sample of cells, that its nearest cells pass and few
+others. The bar lies lower than that by a bound on rounding, and in the end each query proves that none of its
+neighbours can have been missed, or searches again with a lower bar: the answer doesn't depend on the sample.
 """
 
 from __future__ import annotations

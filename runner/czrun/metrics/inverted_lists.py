@@ -42,7 +42,7 @@ class Lists:
 
     @classmethod
     def of(cls, points: Points, seed: int) -> Lists:
-        """Make about as many lists as the square root of the cells, by k-means on a sample."""
+        """Make about twice as many lists as the square root of the cells, by k-means on a sample."""
         centres = _centres(points.centred, np.random.default_rng(seed))
         list_of = _nearest_centre(points.centred, centres)
         # Of cells in few places, most centres get none.
@@ -88,7 +88,7 @@ class Lists:
 
 
 def _centres(cells: SingleArray, rng: np.random.Generator) -> SingleArray:
-    n_lists = math.isqrt(len(cells))
+    n_lists = min(2 * math.isqrt(len(cells)), len(cells))
     sample = cells[rng.choice(len(cells), min(len(cells), _CELLS_A_CENTRE * n_lists), replace=False)]
     centres = sample[:n_lists].copy()
     for _ in range(_ROUNDS):
@@ -107,6 +107,6 @@ def _nearest_centre(cells: SingleArray, centres: SingleArray) -> IntArray:
     def nearest(start: int) -> IntArray:
         scores = cells[start : start + _ROWS_AT_ONCE] @ centres.T
         scores -= half
-        return scores.argmax(axis=1)
+        return np.asarray(scores.argmax(axis=1))
 
     return np.concatenate(list(in_threads(nearest, range(0, len(cells), _ROWS_AT_ONCE))))

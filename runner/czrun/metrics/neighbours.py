@@ -32,7 +32,7 @@ class Neighbours:
     queries
         Rows of the embedding, shape (q,).
     indices
-        Rows of the embedding, nearest first, equals by row number, shape (q, k); column 0 is the query itself.
+        Rows of the embedding, nearest first, equals by row number, shape (q, k); column 0 is the query.
     distances
         Euclidean, ascending along a row, shape (q, k); column 0 is 0.
     recall
@@ -47,7 +47,7 @@ class Neighbours:
     @property
     def k(self) -> int:
         """Cells found for each query, itself included."""
-        return self.indices.shape[1]
+        return int(self.indices.shape[1])
 
     def first(self, k: int) -> Neighbours:
         """Keep the `k` nearest, itself included; all there are when there aren't as many."""
@@ -79,8 +79,8 @@ def nearest(embedding: NDArray[Any], k: int, queries: IntArray | None = None) ->
 def nearest_approximate(embedding: NDArray[Any], k: int, seed: int = 0) -> Neighbours:
     """Find most of the `k` nearest cells of every cell, for embeddings of millions of cells.
 
-    The cells are sorted into lists by k-means; each cell's neighbours are sought, exactly, in the lists nearest
-    to its own, in as many of them as it takes to find 95 % of the true neighbours, or in an eighth of all.
+    The cells are sorted into lists by k-means; each cell's neighbours are sought, exactly, in the lists
+    nearest to its own, in as many as it takes to find 95 % of the true neighbours, or in an eighth of all.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def search_lists(points: Points, k: int, seed: int) -> Neighbours:
     sample = np.random.default_rng(seed).choice(
         len(everyone), min(_RECALL_SAMPLE, len(everyone)), replace=False
     )
-    recalls = lists.recalls(sample, search_exactly(points, sample, k).indices[:, 1:])
+    recalls = lists.recalls(sample, search_exactly(points, sample, k).indices[:, 1:].astype(np.int64))
     searched = min(int(np.searchsorted(recalls, _RECALL)) + 1, max(_FEW_LISTS, len(lists) // _LARGEST_PART))
     searched = min(max(searched, lists.enough_for(k)), len(lists))
     found = _themselves(everyone, k)

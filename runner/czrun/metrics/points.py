@@ -39,7 +39,9 @@ def sound_points(embedding: NDArray[Any]) -> PointArray:
             "An embedding has one row a cell and one column a dimension, all of them finite floating-point "
             "numbers. Check the output of the model against the contract.",
         )
-    return np.ascontiguousarray(array, dtype=np.float64 if array.dtype.itemsize > 4 else np.float32)
+    if array.itemsize > np.dtype(np.float32).itemsize:
+        return np.ascontiguousarray(array, dtype=np.float64)
+    return np.ascontiguousarray(array, dtype=np.float32)
 
 
 def _problems(array: NDArray[Any]) -> list[str]:
@@ -50,9 +52,9 @@ def _problems(array: NDArray[Any]) -> list[str]:
     if array.size == 0:
         return [f"it is empty: shape {array.shape}"]
     # NaN fails the comparison, as it must.
-    if max(array.max(), -array.min()) <= _FARTHEST:
+    if max(float(array.max()), -float(array.min())) <= _FARTHEST:
         return []
-    broken = ~(np.abs(array) <= _FARTHEST).all(axis=1)
+    broken = ~(np.abs(array.astype(np.float64)) <= _FARTHEST).all(axis=1)
     wrong = f"isn't finite, or lies beyond {_FARTHEST:.0e}, where distances overflow"
     return [f"{int(broken.sum())} cells have a value that {wrong}; the first is cell {int(broken.argmax())}"]
 
@@ -91,7 +93,7 @@ class Points:
         reach = float(np.maximum(array.max(axis=0) - centre, centre - array.min(axis=0)).max())
         exponent = int(np.frexp(reach)[1])
         scale = 1.0 if abs(exponent) < _USUAL_EXPONENT else 2.0**-exponent
-        exact = array if scale == 1 else (array * np.float64(scale)).astype(array.dtype)
+        exact = array if scale == 1 else sound_points((array * np.float64(scale)).astype(array.dtype))
         centred = np.empty(array.shape, dtype=np.float32)
         for start in range(0, len(array), _ROWS_AT_ONCE):
             rows = slice(start, start + _ROWS_AT_ONCE)

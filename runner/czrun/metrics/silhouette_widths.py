@@ -62,7 +62,7 @@ def _of_sums(sums: FloatArray, own: IntArray, sizes: IntArray) -> FloatArray:
 
 def _ratio(inside: FloatArray, outside: FloatArray, size: IntArray) -> FloatArray:
     larger = np.maximum(inside, outside)
-    return np.divide(outside - inside, larger, out=np.zeros(len(inside)), where=(larger > 0) & (size > 1))
+    return np.divide(outside - inside, larger, out=np.zeros(len(inside)), where=(larger != 0) & (size > 1))
 
 
 def widths_within(
@@ -102,7 +102,7 @@ def widths_within(
 
 
 def cosine_widths_within(exact: PointArray, groups: list[IntArray], codes: IntArray) -> FloatArray:
-    """Widths by cosine distance, other batches taken as one, of each cell in its group; NaN outside of groups.
+    """Width by cosine distance of each cell in its group, other codes taken as one; NaN outside of groups.
 
     A mean of cosine distances is one minus a product with the mean direction: no pair of cells is looked at.
     """
@@ -141,4 +141,4 @@ def _directions(exact: PointArray) -> FloatArray:
     """Scale every cell to length 1, shape (n, d); NaN for a cell at the origin."""
     double = exact.astype(np.float64)
     length = np.sqrt(np.einsum("ij,ij->i", double, double))[:, None]
-    return np.divide(double, length, out=np.full(double.shape, np.nan), where=length > 0)
+    return np.asarray(np.divide(double, length, out=np.full(double.shape, np.nan), where=length > 0))

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from czrun.metrics.base import MetricInfo, MetricValue, Needs, Range
 from czrun.metrics.embedded import Embedded, as_embedded
 from czrun.metrics.encoding import encode
-from czrun.metrics.families import Family, grouped_mean_tally
-from czrun.metrics.silhouette_widths import cosine_widths_within, is_one_direction, widths, widths_within
+from czrun.metrics.families import Family, Tally, grouped_mean_tally
+from czrun.metrics.silhouette_widths import cosine_widths_within, is_one_direction, widths_within
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -71,10 +71,10 @@ METRICS: Mapping[str, MetricInfo] = {info.id: info for info in _ALL}
 
 
 def silhouette(embedding: NDArray[Any] | Embedded, labels: ArrayLike) -> MetricValue:
-    """Mean silhouette width of labels, rescaled to (s + 1) / 2: 0..1, higher is better; 0.5 means no structure.
+    """Mean silhouette width of labels, rescaled to (s + 1) / 2: 0..1, higher is better, 0.5 is no structure.
 
-    A cell whose label no other cell has counts as 0.5. Distances are Euclidean. With more than 200,000 cells the mean
-    is over a seeded sample of them, each held against all cells.
+    A cell whose label no other cell has counts as 0.5. Distances are Euclidean. With more than 200,000 cells
+    the mean is over a seeded sample of them, each held against all cells.
 
     Parameters
     ----------
@@ -106,8 +106,9 @@ def batch_silhouette(
 ) -> MetricValue:
     """Mean over labels of mean(1 - |s|) within the label, s the width of batches: 0..1, higher is better.
 
-    Labels with one batch, or with as many batches as cells, are left out. Known to mislead where batch effects are
-    nested: read `bras` beside it. With more than 200,000 cells the means are over a seeded sample of them.
+    Labels with one batch, or with as many batches as cells, are left out. Known to mislead where batches
+    have effects of different size: read `bras` beside it. With more than 200,000 cells the means are over a
+    seeded sample.
 
     Parameters
     ----------
@@ -132,8 +133,8 @@ def batch_silhouette(
 def bras(embedding: NDArray[Any] | Embedded, labels: ArrayLike, batches: ArrayLike) -> MetricValue:
     """Batch removal adapted silhouette: 0..1, higher is better.
 
-    As `batch_silhouette`, but by cosine distance, and all other batches of the label together stand for the nearest
-    one. Computed on all cells, however many.
+    As `batch_silhouette`, but by cosine distance, and all other batches of the label together stand for the
+    nearest one. Computed on all cells, however many.
 
     Parameters
     ----------
@@ -203,7 +204,7 @@ def _label_scores(embedded: Embedded, label: IntArray) -> _Scores:
     if embedded.is_constant:
         return _undefined(embedded.n_obs, ONE_PLACE)
     values = np.full(embedded.n_obs, np.nan)
-    values[embedded.queries] = (widths(embedded.points.exact, label, embedded.queries) + 1) / 2
+    values[embedded.queries] = (embedded.silhouette_widths(label) + 1) / 2
     return _Scores(values, note=_note(embedded, values, np.zeros_like(label)))
 
 
@@ -251,16 +252,21 @@ def _note(embedded: Embedded, values: FloatArray, group: IntArray) -> str:
 
 def _family(scores: Mapping[str, _Scores], group: IntArray) -> Family:
     values = np.stack([each.values for each in scores.values()], axis=1)
+
+    def tally(unit: IntArray, share: IntArray) -> Tally:
+        return grouped_mean_tally(values, group, unit, share)
+
     return Family(
         names=tuple(scores),
-        tally=lambda unit, share: grouped_mean_tally(values, group, unit, share),
+        tally=None if all(each.reason for each in scores.values()) else tally,
         reasons={name: each.reason for name, each in scores.items() if each.reason},
         notes={name: each.note for name, each in scores.items() if each.note},
     )
 
 
 def _value(family: Family, n_obs: int) -> MetricValue:
-    (name,) = family.names
+    if family.tally is None:
+        return MetricValue(None, family.reasons[family.names[0]])
     once = np.ones(1, dtype=np.int64)
-    value = float(family.tally(np.zeros(n_obs, dtype=np.int64), once).values(once[None])[0, 0])
-    return MetricValue.of(value, family.reasons.get(name, METRICS[name].undefined))
+    drawn = family.tally(np.zeros(n_obs, dtype=np.int64), once).values(once[None])
+    return MetricValue(float(drawn[0, 0]))
