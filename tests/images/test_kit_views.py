@@ -1,4 +1,4 @@
-"""What a model author may rely on in the kit beyond labels: views of several files, and answers of all kinds."""
+"""What a model author may rely on in the kit beyond labels: views of several files, answers of all kinds."""
 
 from __future__ import annotations
 
@@ -323,7 +323,12 @@ def test_cells_that_the_job_does_not_want_are_never_made(folder: Folder, cells: 
         (kit.Embedding(pseudotime=np.zeros((4, 1))), "pseudotime.npy", "pseudotime has shape"),
         (kit.Scores(np.full(4, np.nan)), "scores.npy", "finite"),
         (kit.Expression(np.zeros((1, 3))), "expression.npy", r"\(1, 3\) where \(2, 3\)"),
-        (kit.Expression(np.zeros((2, 3)), [np.zeros((3, 3))]), "cells.npy", "shorter"),
+        (kit.Expression(np.zeros((2, 3)), [np.zeros((3, 3))]), "cells.npy", "one array per condition, 2"),
+        (
+            kit.Expression(np.zeros((2, 3)), [np.zeros((3, 3)), np.zeros((10, 3)), np.zeros((1, 3))]),
+            "cells.npy",
+            "one array per",
+        ),
         (kit.Expression(np.zeros((2, 3)), [np.zeros((2, 3))] * 2), "cells.npy", r"\(2, 3\) where \(3, 3\)"),
     ],
 )
