@@ -32,13 +32,16 @@ class Trial:
             (root / name).mkdir()
 
     def phase(self, model: str, verb: str, **params: Any) -> int:
-        """Run one phase, and return its exit code."""
+        """Run one phase of a model, and return its exit code."""
+        return self.phase_of(MODEL_IMAGES / model / "model.py", verb, **params)
+
+    def phase_of(self, path: Path, verb: str, **params: Any) -> int:
         inputs = self.root / "input"
         inputs.unlink(missing_ok=True)
         inputs.symlink_to(self.bench.fit if verb == "fit" else self.bench.predict)
         self.write_job(verb, **params)
         with pytest.raises(SystemExit) as ended:
-            runpy.run_path(str(MODEL_IMAGES / model / "model.py"), run_name="__main__")
+            runpy.run_path(str(path), run_name="__main__")
         return int(str(ended.value.code))
 
     def write_job(self, verb: str, **params: Any) -> None:
@@ -374,3 +377,19 @@ def test_classes_are_the_jobs(trial: Callable[[str], Trial]) -> None:
     ran = trial("image-classification").run("majority-class")
     frequencies = ran.array("proba.npy")
     assert frequencies[:, CLASSES.index("Platelet")].tolist() == [0] * 30
+
+
+# The guide
+
+
+@pytest.mark.parametrize(("block", "task"), [(0, "cell-type-classification"), (1, "perturbation-prediction")])
+def test_the_models_in_the_guide_work(
+    trial: Callable[[str], Trial], tmp_path: Path, block: int, task: str
+) -> None:
+    guide = (MODEL_IMAGES.parent / "docs" / "guides" / "bring-a-model.md").read_text(encoding="utf-8")
+    path = tmp_path / "model.py"
+    path.write_text(guide.split("```python\n")[block + 1].partition("```")[0])
+    ran = trial(task)
+    for verb in ("fit", "predict"):
+        assert ran.phase_of(path, verb) == 0
+    assert problems(ran.bench, ran.root / "output") == []
