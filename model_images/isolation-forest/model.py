@@ -13,7 +13,7 @@ TASKS = ("anomaly-detection",)
 
 def fit(job: Job, cells: Cells) -> dict[str, Any]:
     """Grow trees that set normal cells apart by chance; what needs few cuts is anomalous."""
-    pca = fit_pca(job, cells, job.param("n_genes", 2000), job.param("n_components", 20))
+    pca = fit_pca(job, cells, job.param("n_genes", 2000), job.param("n_components", 10))
     forest = IsolationForest(
         n_estimators=job.param("n_estimators", 300),
         max_samples=min(len(cells), job.param("max_samples", 256)),

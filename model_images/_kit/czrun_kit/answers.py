@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -158,14 +159,15 @@ class Expression:
         shape = (len(cells.conditions), n_vars)
         writers = {"expression.npy": lambda path: save_array(path, _checked("mean", self.mean, shape))}
         if self.cells is not None:
-            sizes = [(condition.n_cells, n_vars) for condition in cells.conditions]
-            blocks = (
-                _checked("a condition's cells", block, size)
-                for block, size in zip(self.cells, sizes, strict=True)
-            )
-            n_rows = sum(size[0] for size in sizes)
-            writers["cells.npy"] = lambda path: save_blocks(path, blocks, (n_rows, n_vars))
+            shape_of_cells = (sum(condition.n_cells for condition in cells.conditions), n_vars)
+            writers["cells.npy"] = lambda path: save_blocks(path, self._checked_cells(cells), shape_of_cells)
         return writers
+
+    def _checked_cells(self, cells: Cells) -> Iterator[NDArray[np.floating[Any]]]:
+        for block, condition in zip_longest(self.cells or (), cells.conditions):
+            if block is None or condition is None:
+                raise ValueError(f"cells must hold one array per condition, {len(cells.conditions)} in all")
+            yield _checked(f"cells of {condition.name}", block, (condition.n_cells, len(cells.genes)))
 
 
 Answer = Prediction | Embedding | Scores | Expression
