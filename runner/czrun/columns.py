@@ -181,7 +181,7 @@ class ColumnReader:
     def _anomalies(self, key: str, texts: Texts) -> Flags:
         found = np.isin(texts.astype(str), list(self._spec.anomalous))
         if not found.any() or found.all():
-            values = ", ".join(repr(value) for value in np.unique(texts.astype(str))[:8])
+            values = ", ".join(repr(value) for value in np.unique(texts.astype(str))[:8].tolist())
             self.problems.append(
                 f"{'no' if not found.any() else 'every'} cell's {key!r} is one of "
                 f"{', '.join(map(repr, self._spec.anomalous))}; it holds {values}: "
