@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from czrun.annotations import Annotated
+from czrun.columns import Flags
 from czrun.errors import DatasetError
 from czrun.split_plan import SplitKind, SplitPlan
-from czrun.splits import Codes, Rows, groups_to_test, split
+from czrun.splits import Codes, Rows, Split, groups_to_test, split
 from czrun.tasks.base import Design
 
 MIN_TREATED = 3
@@ -88,50 +89,31 @@ def _arrange_novelty(cells: Annotated, plan: SplitPlan, train: Rows, test: Rows)
 
 
 def _arrange_perturbations(cells: Annotated, plan: SplitPlan, fold: int) -> Arrangement:
+    """Ask for the perturbed cells that are tested; both phases get all control cells."""
     is_control = cells.flags("is_control").values.astype(bool)
-    perturbation = cells.categorical("perturbation")
-    is_tested = _tested_cells(cells, plan, fold) & ~is_control
-    context = cells.categorical("context") if "context" in cells.columns else None
-    context_codes = np.zeros(len(is_control), dtype=np.int32) if context is None else context.codes
-    rows = np.flatnonzero(is_tested)
-    pairs = np.stack([perturbation.codes[rows], context_codes[rows]], axis=-1)
-    values, which, counts = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
-    has_control = np.isin(values[:, 1], context_codes[is_control])
-    kept = np.flatnonzero((counts >= MIN_TREATED) & has_control)
-    fit = np.flatnonzero(~is_tested)
-    teaches = plan.kind is SplitKind.WHOLE or not is_control[fit].all()
-    if not len(kept) or not teaches or not is_control.any():
+    sides = _sides(cells, plan, fold, is_control)
+    asked = sides.test[~is_control[sides.test]]
+    everyone = np.union1d(sides.train, sides.test)
+    control, fit = everyone[is_control[everyone]], np.setdiff1d(everyone, asked)
+    taught = fit[~is_control[fit]]
+    found = _conditions(cells, asked, control)
+    if not found.conditions or not (len(taught) or plan.kind is SplitKind.WHOLE):
         raise DatasetError(
-            f"This split asks for {len(kept)} conditions and lets fit see "
-            f"{int((~is_control[fit]).sum()):,} perturbed cells.",
-            f"Both need some (a condition at least {MIN_TREATED} cells): choose another split.",
+            f"This split asks for {len(found.conditions)} conditions and lets fit see {len(taught):,} "
+            f"perturbed cells.",
+            f"Both need some (a condition at least {MIN_TREATED} cells, and control cells in its context): "
+            f"choose another split.",
         )
-    order = np.argsort(which.ravel(), kind="stable")
-    order = order[np.isin(which.ravel()[order], kept)]
-    conditions = tuple(
-        Condition(
-            perturbation.categories[values[number, 0]],
-            "" if context is None else context.categories[values[number, 1]],
-            int(counts[number]),
-        )
-        for number in kept
-    )
-    numbers = np.searchsorted(kept, which.ravel()[order]).astype(np.int32)
-    left_out = len(values) - len(kept)
-    why = f"of fewer than {MIN_TREATED} cells, or without control cells in their context, were left out"
-    notes = (f"{left_out} conditions {why}",) if left_out else ()
-    return Arrangement(fit, np.flatnonzero(is_control), rows[order], numbers, conditions, notes)
+    notes = list(found.notes)
+    if seen := len(np.intersect1d(_pairs(cells, taught), _pairs(cells, found.treated))):
+        notes.append(f"fit sees other cells of {seen} of the conditions asked for: the split parts them")
+    return replace(found, fit=fit, predict=control, notes=tuple(notes))
 
 
-def _tested_cells(cells: Annotated, plan: SplitPlan, fold: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Say which cells a fold holds out: by group, as predefined, or else by perturbation."""
-    if plan.kind is SplitKind.WHOLE:
-        return np.ones(len(cells.rows), dtype=bool)
-    if plan.kind.is_grouped or plan.kind is SplitKind.PREDEFINED:
-        is_tested = np.zeros(len(cells.rows), dtype=bool)
-        is_tested[split(plan, fold, cells.strata, cells.groups, cells.predefined).test] = True
-        return is_tested
-    is_control = cells.flags("is_control").values.astype(bool)
+def _sides(cells: Annotated, plan: SplitPlan, fold: int, is_control: Flags) -> Split:
+    """Divide cells by group, as predefined, or else by perturbation."""
+    if plan.kind.is_grouped or plan.kind in (SplitKind.PREDEFINED, SplitKind.WHOLE):
+        return split(plan, fold, cells.strata, cells.groups, cells.predefined)
     codes = cells.categorical("perturbation").codes
     treated, perturbed = np.unique(codes[~is_control], return_inverse=True)
     needed = plan.folds if plan.kind.is_kfold else 2
@@ -146,4 +128,41 @@ def _tested_cells(cells: Annotated, plan: SplitPlan, fold: int) -> np.ndarray[tu
         group_key="perturbation",
     )
     tested = treated[groups_to_test(by_perturbation, fold, perturbed.astype(np.int32))]
-    return np.isin(codes, tested)
+    is_tested = np.isin(codes, tested)
+    return Split(np.flatnonzero(~is_tested), np.flatnonzero(is_tested))
+
+
+def _conditions(cells: Annotated, asked: Rows, control: Rows) -> Arrangement:
+    """Gather the conditions of the cells asked for, in the order of their names; leave small ones out."""
+    perturbation, (contexts, codes) = cells.categorical("perturbation"), _contexts(cells)
+    pairs, which, counts = np.unique(_pairs(cells, asked), return_inverse=True, return_counts=True)
+    has_control = np.isin(pairs % len(contexts), codes[control])
+    kept = np.flatnonzero((counts >= MIN_TREATED) & has_control)
+    number = np.full(len(pairs), -1, dtype=np.int32)
+    number[kept] = np.arange(len(kept))
+    order = np.argsort(number[which], kind="stable")
+    order = order[number[which][order] >= 0]
+    conditions = tuple(
+        Condition(perturbation.categories[pair // len(contexts)], contexts[pair % len(contexts)], count)
+        for pair, count in zip(pairs[kept].tolist(), counts[kept].tolist(), strict=True)
+    )
+    left_out = len(pairs) - len(kept)
+    why = f"of fewer than {MIN_TREATED} cells, or without control cells in their context, were left out"
+    notes = (f"{left_out} conditions {why}",) if left_out else ()
+    nobody = np.zeros(0, dtype=np.int64)
+    return Arrangement(nobody, nobody, asked[order], number[which][order], conditions, notes)
+
+
+def _pairs(cells: Annotated, rows: Rows) -> Rows:
+    """Return one number for perturbation and context of each cell, in the order of their names."""
+    contexts, codes = _contexts(cells)
+    own = cells.categorical("perturbation").codes[rows].astype(np.int64)
+    return own * len(contexts) + codes[rows]
+
+
+def _contexts(cells: Annotated) -> tuple[tuple[str, ...], Codes]:
+    """Return the names of the contexts and each cell's own; one without a name where there are none."""
+    if "context" not in cells.columns:
+        return ("",), np.zeros(len(cells.rows), dtype=np.int32)
+    context = cells.categorical("context")
+    return context.categories, context.codes

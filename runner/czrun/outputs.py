@@ -8,25 +8,24 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from czrun.contract.job import UNASSIGNED
+from czrun.npy import read_float_array
 from czrun.tasks.base import Content
-from czrun.untrusted import RefusedFileError, open_folder, open_plain, read_plain
+from czrun.untrusted import RefusedFileError, open_folder, read_plain
 
 _BYTES_PER_ROW = 2048
 _SLACK_BYTES = 65_536
 _SHOWN = 60
 _SUM_TOLERANCE = 1e-3
-_MAX_WIDTH = 4096
+_COLUMN = {Content.LABELS: "label", Content.GROUPS: "cluster"}
 
 
 @dataclass
@@ -151,7 +150,7 @@ def _read_names(
     except (UnicodeDecodeError, csv.Error) as error:
         findings.problems.append(f"{file.name} is not UTF-8 CSV: {error}")
         return None
-    column = "label" if file.content is Content.LABELS else "cluster"
+    column = _COLUMN[file.content]
     if not rows or rows[0] != ["cell_id", column]:
         header = ",".join(rows[0])[:_SHOWN] if rows else ""
         findings.problems.append(
@@ -163,7 +162,8 @@ def _read_names(
     if file.content is Content.LABELS:
         code_of = {label: code for code, label in enumerate(classes)} | {UNASSIGNED: -1}
     else:
-        code_of = {name: code for code, name in enumerate(sorted({row[1] for row in body if len(row) == 2}))}
+        names = sorted({row[1] for row in body if len(row) == 2} - {""})
+        code_of = {name: code for code, name in enumerate(names)}
     return _encode(file.name, column, body, code_of, len(cell_ids), findings)
 
 
@@ -194,17 +194,19 @@ def _encode(
         if len(row) != 2:
             findings.problems.append(f"{where}: {len(row)} columns; 2 are expected")
         elif row[1] not in code_of:
-            vocabulary = len(code_of) - 1
-            findings.problems.append(
-                f"{where}, column {column}: {row[1][:_SHOWN]!r} is not one of the {vocabulary} classes"
-            )
+            wanted = "a name" if column == "cluster" else f"one of the {len(code_of) - 1} classes"
+            findings.problems.append(f"{where}, column {column}: {row[1][:_SHOWN]!r} is not {wanted}")
         else:
             codes[number] = code_of[row[1]]
     return codes
 
 
 def _read_array(folder: int, file: WantedFile, findings: Findings) -> npt.NDArray[Any]:
-    array = read_float_array(file.name, folder, file.shape)
+    return check_array(read_float_array(file.name, folder, file.shape), file, findings)
+
+
+def check_array(array: npt.NDArray[Any], file: WantedFile, findings: Findings) -> npt.NDArray[Any]:
+    """Check the numbers of an array of the right shape; return them in the width in which they go on."""
     # A vector's values are ranked: narrowed, some would turn into ties.
     dtype = np.float32 if array.ndim > 1 else np.float64
     with np.errstate(over="ignore"):
@@ -231,84 +233,9 @@ def _note_sums(name: str, array: npt.NDArray[Any], findings: Findings) -> None:
 
 def _note_values(name: str, bad: npt.NDArray[np.bool_], what: str, findings: Findings) -> None:
     if bad.any():
-        place = [int(index[0]) for index in np.nonzero(bad)]
+        place = np.unravel_index(int(np.argmax(bad)), bad.shape)
         where = ", ".join(f"{axis} {at}" for axis, at in zip(("row", "column"), place, strict=False))
         findings.problems.append(f"{name}: {int(bad.sum()):,} values: each {what}, the first in {where}")
-
-
-def read_float_array(name: str, folder: int, shape: tuple[int | None, ...]) -> npt.NDArray[Any]:
-    """Read a .npy file of floats, in the width that it has.
-
-    The header is held against the file's size before anything is read; objects are never loaded.
-
-    Parameters
-    ----------
-    name, folder
-        The file, and a descriptor of its folder.
-    shape
-        What is expected; None for an axis of 1 to 4,096.
-
-    Raises
-    ------
-    FileNotFoundError
-        When there is none.
-    RefusedFileError
-        When the file is not such an array.
-    """
-    most = math.prod(_MAX_WIDTH if size is None else size for size in shape)
-    descriptor = open_plain(name, folder, 8 * most + _SLACK_BYTES)
-    with os.fdopen(descriptor, "rb") as file:
-        found, is_fortran, dtype = _read_header(name, file)
-        if dtype.kind != "f" or dtype.itemsize > 8 or dtype.hasobject:
-            reason = f"{name} holds {str(dtype)[:_SHOWN]}; float16, float32 or float64 is expected"
-            raise RefusedFileError(reason, is_hostile=dtype.hasobject)
-        if not _fits(found, shape):
-            raise RefusedFileError(
-                f"{name} has shape {_show_shape(found)}; {_show_wanted(shape)} is expected", is_hostile=False
-            )
-        size = os.fstat(descriptor).st_size - file.tell()
-        promised = math.prod(found) * dtype.itemsize
-        if size != promised:
-            reason = f"{name}: its header promises {promised:,} bytes of numbers, {size:,} are there"
-            raise RefusedFileError(reason, is_hostile=False)
-        flat = np.frombuffer(file.read(size), dtype=dtype)
-    array: npt.NDArray[Any] = flat.reshape(found, order="F" if is_fortran else "C")
-    return array
-
-
-def _fits(found: tuple[int, ...], shape: tuple[int | None, ...]) -> bool:
-    return len(found) == len(shape) and all(
-        size == wanted if wanted is not None else 1 <= size <= _MAX_WIDTH
-        for size, wanted in zip(found, shape, strict=True)
-    )
-
-
-def _show_wanted(shape: tuple[int | None, ...]) -> str:
-    sizes = [f"1..{_MAX_WIDTH}" if size is None else str(size) for size in shape]
-    return f"({', '.join(sizes)}{',' if len(shape) == 1 else ''})"
-
-
-def _read_header(name: str, file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Read a .npy header: shape, whether it is in Fortran order, dtype."""
-    readers = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on headers that Python 2 wrote
-            return readers[np.lib.format.read_magic(file)](file)
-    except Exception as error:  # noqa: BLE001
-        # NumPy parses the header as Python source: a hostile one brings about anything from TokenError to
-        # MemoryError, and whoever wrote it must not get off as a failure of ours.
-        said = " ".join(str(error).split())[:100] or type(error).__name__
-        raise RefusedFileError(f"{name} is not a NumPy .npy file ({said})", is_hostile=False) from None
-
-
-def _show_shape(shape: tuple[int, ...]) -> str:
-    """Write a shape out; a hostile one has numbers that Python refuses to write, or thousands of them."""
-    sizes = [str(size) if size < 1 << 63 else "huge" for size in shape[:5]]
-    return f"({', '.join(sizes)}{',' if len(shape) == 1 else ''}{', ...' if len(shape) > 5 else ''})"
 
 
 def _what_else(folder: int) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from czrun.annotations import Annotated, annotate
+from czrun.answers import checked_embedding, condition_order, some_of
 from czrun.arrangement import Arrangement, arrange
 from czrun.assess import AssessedTrial, make_sheet
 from czrun.cells import CellSource, ImageSource
 from czrun.datasets.catalogue import open_obs
-from czrun.errors import ContractError, UsageError, listing, unknown_name
+from czrun.errors import ContractError, UsageError, listing
 from czrun.manifest import PrepareRequest
 from czrun.options import DataOptions, settle
 from czrun.outputs import Findings, WantedFile, WantedView, read_view
@@ -33,8 +33,6 @@ from czrun.truth import truth_of
 
 if TYPE_CHECKING:
     import pandas as pd
-
-CONDITIONS_FILE = "conditions.csv"
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -102,9 +100,10 @@ def score_predictions(
     source = open_obs(request.spec, task.modality)
     try:
         cells = annotate(source, request.spec, request.plan, task)
-        desk = _Desk(source, cells, request, _conditions(predictions) if predictions else None)
-        answers = desk.read(predictions) if predictions else desk.take(embedding)
-        trials = tuple(desk.assess(answers, fold) for fold in range(request.plan.n_folds))
+        desk = _Desk(source, cells, request, _arrangements(cells, request))
+        order = condition_order(predictions, desk.folds[0].conditions)
+        answers = desk.read(predictions, order) if predictions else desk.take(embedding)
+        trials = tuple(desk.assess(answers, order, fold) for fold in range(request.plan.n_folds))
     finally:
         source.close()
     record = ScoreRecord(
@@ -115,26 +114,26 @@ def score_predictions(
         n_obs=len(cells.rows),
         split=request.plan.describe(),
         scores=make_sheet(task, trials),
-        notes=cells.notes,
+        notes=tuple(dict.fromkeys(note for fold in desk.folds for note in (*cells.notes, *fold.notes))),
     )
     return ScoreResult(record, trials)
+
+
+def _arrangements(cells: Annotated, request: PrepareRequest) -> tuple[Arrangement, ...]:
+    """Arrange every fold; raises UsageError where answers can't be shared out to several."""
+    plan, design = request.plan, request.task.design
+    if design is Design.PERTURBATION and plan.n_folds > 1:
+        raise UsageError(
+            f"Task {request.task.id} is scored on all conditions at once, not on {plan.n_folds} folds.",
+            "Leave --split out; or --split holdout scores the conditions that it holds out.",
+        )
+    return tuple(arrange(cells, design, plan, fold) for fold in range(plan.n_folds))
 
 
 def _default_split(task: Task, predictions: Path | None) -> SplitKind | None:
     """Score all cells at once, unless classifiers are to be trained on some and tested on others."""
     has_labels = predictions is not None and (predictions / "predictions.csv").exists()
     return None if task.reference_outputs and not has_labels else SplitKind.WHOLE
-
-
-def _conditions(folder: Path) -> list[str] | None:
-    """Read the order in which a folder's expression holds conditions; None where it doesn't say."""
-    try:
-        with (folder / CONDITIONS_FILE).open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return None
-    names = [row.get("condition") or row.get("perturbation") or "" for row in rows]
-    return names or None
 
 
 @dataclass(frozen=True)
@@ -144,13 +143,13 @@ class _Desk:
     source: CellSource | ImageSource
     cells: Annotated
     request: PrepareRequest
-    conditions: list[str] | None
+    folds: tuple[Arrangement, ...]
 
     @property
     def task(self) -> Task:
         return self.request.task
 
-    def read(self, folder: Path) -> Arrays:
+    def read(self, folder: Path, order: Sequence[int]) -> Arrays:
         """Read and check the files; raises ContractError with every problem."""
         if not folder.is_dir():
             raise UsageError(f"There is no folder {folder}.", "It holds the files that the task asks for.")
@@ -158,65 +157,56 @@ class _Desk:
         findings, root = Findings(), os.open(where.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             names = self.source.obs_names().astype(str).tolist()
-            found = read_view(root, self._wanted(where.name), names, findings)
+            found = read_view(root, self._wanted(where.name, order), names, findings)
         finally:
             os.close(root)
         if found is None:
             raise ContractError(
                 f"The files in {folder} can't be scored:\n{listing(findings.problems)}",
-                f"`czrun tasks show {self.task.id}` says what they must hold: a row for each of the "
-                f"{self.source.n_obs:,} cells of {self.request.spec.name}, in its order and by its ids.",
+                f"`czrun tasks show {self.task.id}` says what they must hold: {self._rows_wanted(order)}",
             )
         return found
 
+    def _rows_wanted(self, order: Sequence[int]) -> str:
+        if self.task.design is not Design.PERTURBATION:
+            cells = f"each of the {self.source.n_obs:,} cells of {self.request.spec.name}"
+            return f"a row for {cells}, in its order and by its ids."
+        names = [self.folds[0].conditions[number].name for number in order]
+        return f"a row for each of {len(names):,} conditions, in this order: {some_of(names)}."
+
     def take(self, embedding: NDArray[np.floating[Any]] | None) -> Arrays:
         """Take an embedding as the answer; raises UsageError where the task has no use for one."""
-        slots = [slot for slot in self.task.outputs if slot.key == "embedding"]
-        if not slots or embedding is None:
+        if embedding is None or not any(slot.key == "embedding" for slot in self.task.outputs):
             wanted = ", ".join(slot.name for slot in self.task.outputs)
             raise UsageError(f"Task {self.task.id} is not scored on an embedding.", f"It takes {wanted}.")
-        return {"embedding": np.asarray(embedding)}
+        return {"embedding": checked_embedding(embedding, self.source.n_obs, self.request.spec.name)}
 
-    def _wanted(self, view: str) -> WantedView:
+    def _wanted(self, view: str, order: Sequence[int]) -> WantedView:
         classes = self.cells.categorical("label").categories if self.task.has_classes else ()
-        sizes = {"n_obs": self.source.n_obs, "n_classes": len(classes), "n_vars": self._n_vars}
+        sizes = {
+            "n_obs": self.source.n_obs,
+            "n_classes": len(classes),
+            "n_vars": getattr(self.source, "n_vars", 0),
+        }
         if self.task.design is Design.PERTURBATION:
-            order = self._order(self._arrangement(0))
-            every = self._arrangement(0).conditions
+            conditions = self.folds[0].conditions
             sizes["n_conditions"] = len(order)
-            sizes["n_cells"] = sum(every[number].n_cells for number in order)
+            sizes["n_cells"] = sum(conditions[number].n_cells for number in order)
         files = tuple(
             WantedFile(slot.name, slot.content, slot.required, slot.shape(sizes))
             for slot in self.task.outputs
         )
         return WantedView(view, classes, files, self.task.one_of)
 
-    @property
-    def _n_vars(self) -> int:
-        return getattr(self.source, "n_vars", 0)
-
-    def _arrangement(self, fold: int) -> Arrangement:
-        return arrange(self.cells, self.task.design, self.request.plan, fold)
-
-    def _order(self, arrangement: Arrangement) -> list[int]:
-        """Return the numbers of the conditions in the order of the answers; raises UsageError."""
-        names = [each.name for each in arrangement.conditions]
-        if self.conditions is None:
-            return list(range(len(names)))
-        for name in self.conditions:
-            if name not in names:
-                raise unknown_name("condition", name, names)
-        return [names.index(name) for name in self.conditions]
-
-    def assess(self, answers: Arrays, fold: int) -> AssessedTrial:
+    def assess(self, answers: Arrays, order: Sequence[int], fold: int) -> AssessedTrial:
         """Measure one fold."""
-        chosen, cells = self._arrangement(fold), self.cells
+        chosen, cells = self.folds[fold], self.cells
         perturbations = None
         if self.task.design is Design.PERTURBATION:
             from czrun.treated import perturbations_in
 
             source: CellSource = self.source  # type: ignore[assignment]
-            perturbations = perturbations_in(source, cells, chosen, self._order(chosen))
+            perturbations = perturbations_in(source, cells, chosen, order)
         evidence = Evidence(
             answers=self._part(answers, self.task.outputs, chosen.predict),
             truth=self._truth(chosen.predict),

@@ -16,6 +16,7 @@ from czrun.manifest import PreparedManifest, PrepareRequest, prepared_folder
 from czrun.prepare import prepare
 from czrun.split_plan import SplitPlan
 from czrun.storage import cache_home, file_sha256
+from czrun.tasks.base import Task
 from czrun.tasks.labels import CELL_TYPE_CLASSIFICATION
 
 CLASSES = ("B cell", "T cell")
@@ -53,10 +54,12 @@ def dense(matrix: Any) -> np.ndarray[Any, Any]:
     return np.asarray(matrix.todense() if sparse.issparse(matrix) else matrix)
 
 
-def request_for(path: Path, plan: SplitPlan | None = None, **spec: Any) -> PrepareRequest:
-    """Ask for a file to be prepared for cell type classification."""
+def request_for(
+    path: Path, plan: SplitPlan | None = None, task: Task = CELL_TYPE_CLASSIFICATION, **spec: Any
+) -> PrepareRequest:
+    """Ask for a file to be prepared, for cell type classification or another task."""
     described = DatasetSpec(name=path.stem, path=path, **spec)
-    return PrepareRequest(described, file_sha256(path), CELL_TYPE_CLASSIFICATION, plan or SplitPlan())
+    return PrepareRequest(described, file_sha256(path), task, plan or SplitPlan())
 
 
 def prepared(request: PrepareRequest, fold: int = 0) -> tuple[Path, PreparedManifest]:

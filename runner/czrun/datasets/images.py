@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ class ImageArchive:
         self.n_obs = len(self._images)
         self._columns = _columns(arrays, self.n_obs, path)
         self.columns = tuple(self._columns)
+        self._check_names()
 
     def column(self, key: str) -> Texts:
         """Return one column as text, shape (n_obs,)."""
@@ -50,6 +52,14 @@ class ImageArchive:
                 return self._columns[key]
         return np.array([str(number) for number in range(self.n_obs)], dtype=object)
 
+    def _check_names(self) -> None:
+        names, counts = np.unique(self.obs_names().astype(str), return_counts=True)
+        if repeated := names[counts > 1].tolist():
+            raise DatasetError(
+                f"{self._path}: {len(repeated)} cell ids appear twice or more, such as {repeated[0]!r}.",
+                "Give each image an id of its own, or leave the ids out.",
+            )
+
     def images(self) -> npt.NDArray[np.uint8]:
         """Return all images, shape (n_obs, height, width, channels)."""
         return self._images
@@ -60,13 +70,14 @@ class ImageArchive:
 
 def _read(path: Path) -> Mapping[str, npt.NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+        # By the name alone NumPy would also take a bare array.
+        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as archive:
+            return {name: np.asarray(archive[name]) for name in archive.files}
     except FileNotFoundError:
         raise DatasetError(
             f"There is no file {path}.", "Check the path; `czrun datasets list` shows names that work."
         ) from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         raise DatasetError(f"{path} can't be read as .npz: {error}.", _LAYOUT) from error
 
 
@@ -84,16 +95,32 @@ def _checked_images(arrays: Mapping[str, npt.NDArray[Any]], path: Path) -> npt.N
 def _columns(arrays: Mapping[str, npt.NDArray[Any]], n_obs: int, path: Path) -> dict[str, Texts]:
     columns: dict[str, Texts] = {}
     problems = []
-    for key, array in arrays.items():
-        if array.shape != (n_obs,) or key.endswith(_NAMES_END):
+    found = {key: array for key, array in arrays.items() if array.shape == (n_obs,)}
+    names_of = {key: name for key in found if (name := _names_key(key, arrays))}
+    for key, array in found.items():
+        if key in names_of.values():
             continue
-        names = arrays.get(f"{key}{_NAMES_END}", arrays.get(f"{key.removesuffix('s')}{_NAMES_END}"))
-        if names is None:
-            columns[key] = np.array([str(value) for value in array.tolist()], dtype=object)
-        elif array.dtype.kind not in "iu" or array.min() < 0 or array.max() >= len(names):
+        if key not in names_of:
+            columns[key] = _texts(array)
+            continue
+        names = _texts(arrays[names_of[key]])
+        if array.dtype.kind not in "iu" or array.min() < 0 or array.max() >= len(names):
             problems.append(f"{key!r} isn't made of numbers 0..{len(names) - 1}, of which there are names")
         else:
-            columns[key] = names.astype(str).astype(object)[array]
+            columns[key] = names[array]
     if problems:
         raise DatasetError(f"{path} has columns that can't be read:\n{listing(problems)}", _LAYOUT)
     return columns
+
+
+def _names_key(key: str, arrays: Mapping[str, npt.NDArray[Any]]) -> str | None:
+    """Return the key of the names that a column's numbers stand for."""
+    wanted = (f"{key}{_NAMES_END}", f"{key.removesuffix('s')}{_NAMES_END}")
+    return next((name for name in wanted if name in arrays and arrays[name].ndim == 1), None)
+
+
+def _texts(array: npt.NDArray[Any]) -> Texts:
+    values = [
+        value.decode(errors="replace") if isinstance(value, bytes) else value for value in array.tolist()
+    ]
+    return np.array([str(value) for value in values], dtype=object)
