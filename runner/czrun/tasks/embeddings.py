@@ -46,7 +46,7 @@ def measure_embedding(evidence: Evidence) -> Measured:
     # Folds that part a donor's cells reward knowing the donor.
     donors = evidence.truth.codes("donor") if "donor" in evidence.truth else None
     n_donors = 0 if donors is None else int(donors.max()) + 1
-    probes = probe_families(embedded, codes, donors if n_donors >= N_FOLDS else None)
+    probes: tuple[Family, ...] = probe_families(embedded, codes, donors if n_donors >= N_FOLDS else None)
     if 1 < n_donors < N_FOLDS:
         leak = f"folds part the cells of a donor: {n_donors} donors are too few for {N_FOLDS} folds"
         probes = tuple(_noted(family, leak) for family in probes)

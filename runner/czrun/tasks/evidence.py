@@ -51,7 +51,7 @@ class Truth:
     def is_function_of(self, name: str, key: str) -> bool:
         """Tell whether cells that agree in the categorical column `key` agree in `name` too."""
         pairs = np.unique(np.stack([self.columns[key], self.columns[name]]), axis=1)
-        return len(np.unique(pairs[0])) == pairs.shape[1]
+        return bool(len(np.unique(pairs[0])) == pairs.shape[1])
 
     def __contains__(self, name: str) -> bool:
         """Tell whether there is such a column."""
