@@ -111,5 +111,6 @@ def _is_sound(metrics: dict[str, Any]) -> None:
         if metric["value"] is None:
             assert metric["reason"], name
             continue
-        assert (low is None or low <= metric["value"]) and (high is None or metric["value"] <= high), name
+        assert low is None or low <= metric["value"], name
+        assert high is None or metric["value"] <= high, name
         assert metric["interval"] or metric["interval_reason"], name

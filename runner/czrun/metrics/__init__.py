@@ -4,8 +4,8 @@
 >>> metrics.ari(["a", "a", "b"], [0, 0, 1]).value
 1.0
 
-Work on an embedding can be shared: ``shared = metrics.Embedded(array)`` goes wherever the array does, and finds
-neighbours and clusters once for all metrics.
+Work on an embedding can be shared: ``shared = metrics.Embedded(array)`` goes wherever the array does, and
+finds neighbours and clusters once for all metrics.
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
         unassigned_rate,
         weighted_f1,
     )
-    from czrun.metrics.leiden import leiden
     from czrun.metrics.mixing import cilisi, clisi, ilisi, kbet, mixing_entropy
     from czrun.metrics.neighbours import Neighbours, nearest, nearest_approximate
     from czrun.metrics.ordering import pseudotime_kendall, pseudotime_spearman, sequential_alignment
@@ -95,7 +94,6 @@ _FAMILIES = {
         "completeness",
         "n_clusters",
     ),
-    "leiden": ("leiden",),
     "mixing": (
         "mixing_entropy",
         "kbet",
@@ -188,7 +186,6 @@ __all__ = [
     "isolated_labels",
     "kbet",
     "label_transfer",
-    "leiden",
     "lfc_spearman",
     "log_loss",
     "macro_f1",

@@ -22,7 +22,7 @@ CLUSTERS = OutputSlot(
     Content.GROUPS,
     required=False,
     axes=(),
-    summary="cell_id,cluster: a row per cell in input order, any names; without it the embedding is clustered",
+    summary="cell_id,cluster: a row per cell in input order, any names; else the embedding is clustered",
 )
 
 PROBE_METRICS = tuple(
