@@ -22,6 +22,10 @@ def in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterato
 
     from threadpoolctl import threadpool_limits
 
-    threads = min(len(os.sched_getaffinity(0)), MOST_THREADS)
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(min(_cores(), MOST_THREADS)) as pool:
         yield from pool.map(work, items)
+
+
+def _cores() -> int:
+    # Only Linux tells which cores this process may use.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
