@@ -230,9 +230,8 @@ def within_organisms(
 ) -> dict[str, MetricValue]:
     """Cross-validate within each organism, for comparison; all values range over 0..1, higher is better.
 
-    Five folds stratified by label, which keep donors whole where they are known. An organism that can't be
-    folded is left out; undefined where that leaves none. Parameters and errors are those of
-    `across_organisms`.
+    Five folds, stratified by label, keep donors whole where they are known. An organism that can't be folded
+    is left out; undefined where that leaves none. Parameters and errors are those of `across_organisms`.
 
     Returns
     -------
