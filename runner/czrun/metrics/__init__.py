@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from czrun.metrics.scib import scib_overall
     from czrun.metrics.silhouettes import batch_silhouette, bras, silhouette, silhouette_by_time
     from czrun.metrics.sparse_cells import SparseCells
-    from czrun.metrics.transfer import across_organisms, label_transfer
+    from czrun.metrics.transfer import across_organisms, label_transfer, within_organisms
     from czrun.metrics.true_perturbations import TruePerturbations
 
 _FAMILIES = {
@@ -113,6 +113,7 @@ _FAMILIES = {
     "transfer": (
         "label_transfer",
         "across_organisms",
+        "within_organisms",
     ),
     "perturbation": (
         "pearson_delta",
@@ -218,6 +219,7 @@ __all__ = [
     "top_k_precision",
     "unassigned_rate",
     "weighted_f1",
+    "within_organisms",
 ]
 
 

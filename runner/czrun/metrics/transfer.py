@@ -1,10 +1,10 @@
 """How well classifiers trained on one organism's cells name those of another, in an embedding of both.
 
-As the cross-species label prediction of cz-benchmarks defines it: logistic regression and the vote of 5
-neighbours see standardized dimensions, a forest of 100 trees sees them as they are. Where donors are known,
-cells are averaged first: one row for each donor and label (cz-benchmarks: one for each donor, under its
-first label; the same where a donor has one label). F1, precision and recall are those of the second label
-in sorted order where there are two labels, else means over the labels that the tested cells have.
+As cz-benchmarks' cross-species label prediction: logistic regression and the vote of 5 neighbours see
+standardized dimensions, a forest of 100 trees sees them as they are. Where donors are known, cells are
+averaged first, by donor and label (cz-benchmarks: by donor, under its first label; the same where a donor
+has one). F1, precision and recall are those of the second label in sorted order where there are two labels,
+else means over the labels that the tested cells have.
 
 Tested cells whose label the training organism lacks are left out: nothing could name them right. A label
 that only the training organism has costs recall where it is answered. cz-benchmarks crashes at either.
@@ -56,7 +56,7 @@ METRICS: Mapping[str, MetricInfo] = {
         _REFERENCE,
     ),
 }
-"""Across organisms (``transfer_``), and beside it cross-validated within each (``within_``)."""
+"""Across organisms (``transfer_``), and cross-validated within each for comparison (``within_``)."""
 
 
 def label_transfer(
@@ -126,17 +126,13 @@ def transfer_families(
     aggregate: Aggregation = "mean",
     seed: int = SEED,
 ) -> Families:
-    """Return `label_transfer` as two families of the tested cells, conditional on the fitted classifiers.
-
-    An average over a donor's cells is drawn with the first of them, so draw donors. Parameters and errors
-    are those of `label_transfer`.
-    """
+    """Return `label_transfer` as two families of the tested cells, on the terms of `across_families`."""
     train, tested = as_embedded(train_embedding), as_embedded(test_embedding)
     if train.array.shape[1] != tested.array.shape[1] or (train_donors is None) != (test_donors is None):
+        known = ["unknown" if donors is None else "known" for donors in (train_donors, test_donors)]
         raise ScoringError(
             f"Training and tested cells don't fit: {train.array.shape[1]} and {tested.array.shape[1]} "
-            f"dimensions, donors {'not ' if train_donors is None else ''}known and "
-            f"{'not ' if test_donors is None else ''}known.",
+            f"dimensions, donors {known[0]} and {known[1]}.",
             "Give both from one embedding, and donors of both or of neither.",
         )
     labels = _sides("labels", train_labels, test_labels, train, tested)
@@ -163,10 +159,10 @@ def across_organisms(
     aggregate: Aggregation = "mean",
     seed: int = SEED,
 ) -> dict[str, MetricValue]:
-    """Train on each organism and test on each other one, and cross-validate within each.
+    """Train on each organism and test on each other one; all values range over 0..1, higher is better.
 
-    All values range over 0..1, higher is better. Pairs of organisms that have no value are left out, and
-    so are organisms that can't be folded; undefined where that leaves none.
+    A pair of organisms that has no value, as `label_transfer` has it, is left out; undefined where that
+    leaves none, and where there is one organism.
 
     Parameters
     ----------
@@ -175,16 +171,16 @@ def across_organisms(
     labels, organisms
         One for each cell, shape (n,).
     donors
-        Likewise; None where unknown. Folds within an organism keep them whole.
+        Likewise; None where unknown.
     aggregate
         ``mean`` averages cells by donor and label where donors are known, ``none`` does not.
     seed
-        Of folds and forests, and of samples where an organism has more than 100,000 cells.
+        Of forests, and of samples where an organism has more than 100,000 cells.
 
     Returns
     -------
-    One value for each id of `METRICS`, means over pairs and over the organisms' folds, and each pair's own
-    as ``ID/TRAINED to TESTED``.
+    One value for each of the ``transfer_`` ids, means over pairs, and each pair's own as
+    ``ID/TRAINED to TESTED``.
 
     Raises
     ------
@@ -208,26 +204,74 @@ def across_families(
     *,
     aggregate: Aggregation = "mean",
     seed: int = SEED,
-) -> tuple[Family, Family, Family, Family]:
-    """Return `across_organisms` as families of cells: two across organisms, two within.
+) -> Families:
+    """Return `across_organisms` as two families of cells, conditional on the fitted classifiers.
 
-    Conditional on the fitted classifiers. An average over a donor's cells is drawn with the first of them,
-    so draw donors. Parameters and errors are those of `across_organisms`.
+    A cell counts in the pairs in which its organism is tested; an average over a donor's cells is drawn with
+    the first of them, so draw donors. Parameters and errors are those of the function that gives the values.
     """
     embedded = as_embedded(embedding)
+    cells, names = _organisms(embedded, labels, organisms, donors)
+    if embedded.is_constant or len(names) < 2:
+        return _ACROSS.undefined(_ONE_PLACE if embedded.is_constant else "all cells are of one organism")
+    rows = _prepared(cells, aggregate)
+    pairs = [Pair(a, b, f"{names[a]} to {names[b]}") for a, b in permutations(range(len(names)), 2)]
+    return _families(_ACROSS, judge_pairs(rows, embedded.n_obs, pairs, seed), cells, rows)
+
+
+def within_organisms(
+    embedding: NDArray[Any] | Embedded,
+    labels: ArrayLike,
+    organisms: ArrayLike,
+    donors: ArrayLike | None = None,
+    *,
+    aggregate: Aggregation = "mean",
+    seed: int = SEED,
+) -> dict[str, MetricValue]:
+    """Cross-validate within each organism, for comparison; all values range over 0..1, higher is better.
+
+    Five folds, stratified by label, keep donors whole where they are known. An organism that can't be folded
+    is left out; undefined where that leaves none. Parameters and errors are those of `across_organisms`.
+
+    Returns
+    -------
+    One value for each of the ``within_`` ids, means over organisms and folds.
+
+    References
+    ----------
+    Rosen et al. 2024, doi:10.1038/s41592-024-02191-z.
+    """
+    embedded = as_embedded(embedding)
+    families = within_families(embedded, labels, organisms, donors, aggregate=aggregate, seed=seed)
+    return plain_values(families, embedded.n_obs, METRICS)
+
+
+def within_families(
+    embedding: NDArray[Any] | Embedded,
+    labels: ArrayLike,
+    organisms: ArrayLike,
+    donors: ArrayLike | None = None,
+    *,
+    aggregate: Aggregation = "mean",
+    seed: int = SEED,
+) -> Families:
+    """Return `within_organisms` as two families of cells, on the terms of `across_families`."""
+    embedded = as_embedded(embedding)
+    cells, names = _organisms(embedded, labels, organisms, donors)
+    if embedded.is_constant:
+        return _WITHIN.undefined(_ONE_PLACE)
+    rows = _prepared(cells, aggregate)
+    return _families(_WITHIN, judge_within(rows, embedded.n_obs, names, seed), cells, rows)
+
+
+def _organisms(
+    embedded: Embedded, labels: ArrayLike, organisms: ArrayLike, donors: ArrayLike | None
+) -> tuple[Rows, list[str]]:
     given = {"labels": labels, "organisms": organisms}
     codes, organism, *donor = encode(given if donors is None else {**given, "donors": donors}, embedded.n_obs)
     names = [str(name) for name in np.unique(np.asarray(organisms))]
-    cells = Rows(embedded.array, codes, organism, donor[0] if donor else None, np.arange(embedded.n_obs))
-    if embedded.is_constant:
-        return (*_ACROSS.undefined(_ONE_PLACE), *_WITHIN.undefined(_ONE_PLACE))
-    rows = _prepared(cells, aggregate)
-    within = _families(_WITHIN, judge_within(rows, embedded.n_obs, names, seed), cells, rows)
-    if len(names) < 2:
-        return (*_ACROSS.undefined("all cells are of one organism"), *within)
-    pairs = [Pair(a, b, f"{names[a]} to {names[b]}") for a, b in permutations(range(len(names)), 2)]
-    across = judge_pairs(rows, embedded.n_obs, pairs, seed)
-    return (*_families(_ACROSS, across, cells, rows), *within)
+    everything = np.arange(embedded.n_obs)
+    return Rows(embedded.array, codes, organism, donor[0] if donor else None, everything), names
 
 
 def _prepared(cells: Rows, aggregate: Aggregation) -> Rows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,7 +89,20 @@ def judge_pairs(rows: Rows, n_items: int, pairs: Sequence[Pair], seed: int) -> J
     codes = np.searchsorted(known, rows.true)
     answers = [_taught_by(learner, rows, codes, len(known), pairs, seed) for learner in learners]
     names = tuple(pair.name for pair in pairs) if len(pairs) > 1 else ()
-    return _judged(rows, n_items, codes, answers, len(pairs), names)
+    judged = _judged(rows, n_items, codes, answers, len(pairs), names, seed)
+    return replace(judged, notes=(*judged.notes, *_unlearnt(rows, pairs))) if judged.cells else judged
+
+
+def _unlearnt(rows: Rows, pairs: Sequence[Pair]) -> list[str]:
+    """Say how many tested rows have labels that their pair's other organism lacks."""
+    n_tested = n_unlearnt = 0
+    for pair in pairs:
+        tested = rows.true[rows.organism == pair.tested]
+        n_tested += len(tested)
+        n_unlearnt += int((~np.isin(tested, rows.true[rows.organism == pair.trained])).sum())
+    if not n_unlearnt:
+        return []
+    return [f"{n_unlearnt:,} of {n_tested:,} tested left out: their labels were not learnt"]
 
 
 def judge_within(rows: Rows, n_items: int, organisms: Sequence[str], seed: int) -> Judged:
@@ -109,7 +122,7 @@ def judge_within(rows: Rows, n_items: int, organisms: Sequence[str], seed: int) 
     codes = np.unique(rows.true, return_inverse=True)[1]
     n_classes = int(codes.max()) + 1
     answers = [_folded(code, name, rows, codes, n_classes, seed) for code, name in enumerate(organisms)]
-    return _judged(rows, n_items, codes, answers, N_FOLDS * len(organisms), ())
+    return _judged(rows, n_items, codes, answers, N_FOLDS * len(organisms), (), seed)
 
 
 def _taught_by(
@@ -165,6 +178,7 @@ def _judged(
     answers: Sequence[_Answers],
     n_parts: int,
     part_names: tuple[str, ...],
+    seed: int,
 ) -> Judged:
     row = np.concatenate([answer.row for answer in answers])
     reasons = {name: why for answer in answers for name, why in answer.reasons.items()}
@@ -181,4 +195,9 @@ def _judged(
     )
     failed, fits = sum(each.unconverged for each in answers), sum(each.fits for each in answers)
     linear = f"logistic regression used up its steps in {failed} of {fits} fits" if failed else ""
-    return Judged(cells, tuple(f"without {name}: {why}" for name, why in reasons.items()), linear)
+    notes = [f"without {name}: {why}" for name, why in reasons.items()]
+    if np.bincount(rows.organism).max() > MOST_CELLS:
+        notes.append(
+            f"on {MOST_CELLS:,} cells where there are more, stratified samples, drawn with seed {seed}"
+        )
+    return Judged(cells, tuple(notes), linear)

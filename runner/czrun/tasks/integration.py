@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from czrun.split_plan import SplitKind
 from czrun.tasks.base import Task
@@ -34,7 +34,7 @@ def measure_organisms(evidence: Evidence) -> Measured:
     from czrun.metrics.embedded import Embedded
     from czrun.metrics.mixing import mixing_family
     from czrun.metrics.silhouettes import batch_silhouette_family, silhouette_family
-    from czrun.metrics.transfer import across_families
+    from czrun.metrics.transfer import across_families, within_families
     from czrun.tasks.evidence import Measured
 
     embedded = Embedded(evidence.answers["embedding"], seed=SEED)
@@ -42,14 +42,14 @@ def measure_organisms(evidence: Evidence) -> Measured:
     donors = evidence.truth.codes("donor") if "donor" in evidence.truth else None
     # A label that donors have (a disease) is asked of donors, one that cells have (a type) of cells.
     is_donors_own = donors is not None and evidence.truth.is_function_of("label", "donor")
+    aggregate: Literal["mean", "none"] = "mean" if is_donors_own else "none"
     return Measured(
         families=(
             mixing_family(embedded, organisms),
             batch_silhouette_family(embedded, labels, organisms),
             silhouette_family(embedded, labels),
-            *across_families(
-                embedded, labels, organisms, donors, aggregate="mean" if is_donors_own else "none"
-            ),
+            *across_families(embedded, labels, organisms, donors, aggregate=aggregate),
+            *within_families(embedded, labels, organisms, donors, aggregate=aggregate),
         ),
         n_items=len(labels),
         rows={"label": evidence.truth.texts("label"), "organism": evidence.truth.texts("organism")},
