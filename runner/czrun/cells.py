@@ -73,6 +73,11 @@ class Categorical:
         """Return the same column for some rows."""
         return Categorical(self.codes[rows], self.categories)
 
+    def used(self) -> Categorical:
+        """Return the same column without the values that no cell has."""
+        present, codes = np.unique(self.codes, return_inverse=True)
+        return Categorical(codes.astype(np.int32), tuple(self.categories[code] for code in present.tolist()))
+
 
 @dataclass(frozen=True)
 class Numeric:

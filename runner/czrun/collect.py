@@ -164,11 +164,14 @@ def _main(folder: int, user: int) -> None:
     _confine(int(request["memory"]), user)
     findings = Findings()
     answers: dict[str, Answer] = {}
+    several = len(request["views"]) > 1
     for each in request["views"]:
-        wanted, cell_ids = _wanted(each), _read_ids(each["ids"])
-        answer = read_view(folder, wanted, cell_ids, findings)
+        wanted, cell_ids, own = _wanted(each), _read_ids(each["ids"]), Findings()
+        answer = read_view(folder, wanted, cell_ids, own)
         if answer is not None:
             answers[wanted.view] = answer
+        findings.problems += [f"{wanted.view}: {each}" if several else each for each in own.problems]
+        findings.is_hostile |= own.is_hostile
     _reply(answers, findings)
     os._exit(0)  # the parent waits for the end, and taking the interpreter apart takes 50 ms
 

@@ -101,7 +101,12 @@ class _Fold:
         task = self.request.task
         names = task.fit_obs if name == "train" else task.predict_obs
         names += tuple(each for each in task.optional_obs if each in self.cells.columns)
-        obs = {each: self.cells.columns[each].take(rows) for each in dict.fromkeys(names)}
+        columns = {each: self.cells.columns[each].take(rows) for each in dict.fromkeys(names)}
+        # A file that listed other cells' values would tell fit what predict is asked for.
+        obs = {
+            each: column.used() if isinstance(column, Categorical) else column
+            for each, column in columns.items()
+        }
         return Part("fit" if name == "train" else "predict", name, self.cells.rows[rows], ids, obs)
 
     def _write_inputs(self, stage: Path, parts: list[Part]) -> tuple[int, ...]:

@@ -101,6 +101,83 @@ class TestReading:
         assert found.startswith("proba.npy is not a NumPy .npy file")
 
 
+class TestSeveralViews:
+    @pytest.fixture
+    def views(self, tmp_path: Path) -> Path:
+        """Two views: three test cells with labels and an embedding, two training cells with an embedding."""
+        np.save(tmp_path / "v0.npy", np.array(["a1", "b2", "c3"], dtype="S16"))
+        np.save(tmp_path / "reference.npy", np.array(["r1", "r2"], dtype="S16"))
+        for view, n_obs in (("v0", 3), ("reference", 2)):
+            (tmp_path / "output" / view).mkdir(parents=True)
+            embedding = np.arange(n_obs * 4, dtype=">f8").reshape(n_obs, 4)
+            np.save(tmp_path / "output" / view / "embedding.npy", np.asfortranarray(embedding))
+        (tmp_path / "output" / "v0" / "clusters.csv").write_text("cell_id,cluster\na1,x\nb2,y\nc3,x\n")
+        return tmp_path / "output"
+
+    @staticmethod
+    def read(output: Path, *, required: bool = True) -> Collected:
+        def wanted(view: str, n_obs: int) -> WantedView:
+            files = (
+                WantedFile("embedding.npy", Content.NUMBERS, required=required, shape=(n_obs, None)),
+                WantedFile("clusters.csv", Content.GROUPS, required=False),
+            )
+            return WantedView(view, (), files, ("embedding.npy", "clusters.csv") if view == "v0" else ())
+
+        ids = {view: output.parent / f"{view}.npy" for view in ("v0", "reference")}
+        with OutputReader(output, ids, None) as process:
+            return process.read([wanted("v0", 3), wanted("reference", 2)], 5, 0)
+
+    def test_each_comes_back_with_its_own_arrays(self, views: Path) -> None:
+        found = self.read(views)
+        assert found.answers is not None, found.problems
+        assert {view: set(answer) for view, answer in found.answers.items()} == {
+            "v0": {"embedding", "clusters"},
+            "reference": {"embedding"},
+        }
+        assert found.answers["v0"]["embedding"].tolist() == np.arange(12).reshape(3, 4).tolist()
+        assert found.answers["reference"]["embedding"].tolist() == np.arange(8).reshape(2, 4).tolist()
+        assert found.answers["v0"]["clusters"].tolist() == [0, 1, 0]
+
+    def test_a_view_may_be_left_empty_where_nothing_in_it_is_needed(self, views: Path) -> None:
+        (views / "reference" / "embedding.npy").unlink()
+        found = self.read(views, required=False)
+        assert found.answers is not None, found.problems
+        assert found.answers["reference"] == {}
+
+    def test_problems_say_in_which_view_they_are(self, views: Path) -> None:
+        for view in ("v0", "reference"):
+            np.save(views / view / "embedding.npy", np.zeros((7, 2)))
+        found = self.read(views)
+        assert found.answers is None
+        assert found.problems == (
+            "v0: embedding.npy has shape (7, 2); (3, 1..4096) is expected",
+            "reference: embedding.npy has shape (7, 2); (2, 1..4096) is expected",
+        )
+
+    def test_a_hostile_file_in_any_of_them_is_told_as_such(self, views: Path) -> None:
+        (views / "reference" / "embedding.npy").unlink()
+        (views / "reference" / "embedding.npy").symlink_to("/etc/passwd")
+        found = self.read(views)
+        assert found.is_hostile
+        assert found.problems == ("reference: embedding.npy is a symbolic link",)
+
+    def test_memory_grows_with_what_the_container_could_have_left(
+        self, views: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("czrun.collect._BASE_MEMORY_BYTES", 1 << 20)
+        n_obs = 500
+        np.save(views.parent / "v0.npy", np.array([f"c{i}" for i in range(n_obs)], dtype="S16"))
+        np.save(views / "v0" / "embedding.npy", np.zeros((n_obs, 4096)))
+        file = WantedFile("embedding.npy", Content.NUMBERS, required=True, shape=(n_obs, None))
+
+        def read(most_bytes: int) -> Collected:
+            with OutputReader(views, {"v0": views.parent / "v0.npy"}, None) as process:
+                return process.read([WantedView("v0", (), (file,))], n_obs, most_bytes)
+
+        assert read(0).problems == ("the outputs couldn't be read within 1 MiB",)
+        assert read(1 << 30).answers is not None
+
+
 class TestBounds:
     def test_what_does_not_fit_into_its_memory_is_a_problem(
         self, output: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,0 +1,15 @@
+"""Tiny archives of images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def made_images(path: Path, n_obs: int = 30, **columns: Any) -> Path:
+    """Write images, no two of them alike, with a `cell_type` column and whatever `columns` add or replace."""
+    images = np.random.default_rng(0).integers(0, 256, size=(n_obs, 4, 5, 3), dtype=np.uint8)
+    np.savez(path, **{"images": images, "cell_type": [f"type {i % 3}" for i in range(n_obs)], **columns})
+    return path
