@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from czrun.errors import ScoringError, listing
 from czrun.metrics.base import MetricInfo, MetricValue, Needs, Range
+from czrun.metrics.embedded import Embedded, as_embedded
 from czrun.metrics.families import Family, undefined
 from czrun.metrics.neighbours import Neighbours
 from czrun.metrics.rank_correlations import KendallTally, SpearmanTally
@@ -20,6 +21,7 @@ IntArray = NDArray[np.int64]
 ALIGNMENT_K = 15
 
 _NO_TIMES = "all cells have the same time"
+_ONE_PLACE = "all cells lie in one place"
 _CONSTANT = "all cells have the same time, or the same pseudotime"
 METRICS: Mapping[str, MetricInfo] = {
     info.id: info
@@ -29,7 +31,7 @@ METRICS: Mapping[str, MetricInfo] = {
             "Sequential alignment",
             Range(0, 1),
             True,
-            f"{_NO_TIMES}, or there are {ALIGNMENT_K} cells or fewer",
+            f"{_NO_TIMES}, or all cells lie in one place, or there are {ALIGNMENT_K} cells or fewer",
             "cz-benchmarks 0.15; compare Saelens et al. 2019, doi:10.1038/s41587-019-0071-9",
             Needs.EMBEDDING,
         ),
@@ -55,19 +57,23 @@ METRICS: Mapping[str, MetricInfo] = {
 }
 
 
-def sequential_alignment(neighbours: Neighbours, times: ArrayLike, k: int = ALIGNMENT_K) -> MetricValue:
+def sequential_alignment(
+    embedding: NDArray[Any] | Embedded | Neighbours, times: ArrayLike, k: int = ALIGNMENT_K
+) -> MetricValue:
     """Measure how much nearer in time a cell's neighbours are than any cells; 0..1, higher is better.
 
     1 - (mean |t_i - t_j| over cells i and their k nearest neighbours j) / (the same over all pairs of two
     cells), clipped to 0..1: 0 where neighbours are no nearer than chance, 1 where they share their time.
     The mean over all pairs is exact; cz-benchmarks estimates it from 10,000 unseeded draws.
 
-    Undefined when all cells have the same time, and when there are k cells or fewer.
+    Undefined when all cells have the same time, when there are k cells or fewer, and when all lie in one
+    place.
 
     Parameters
     ----------
-    neighbours
-        Of the cells that are averaged over, each one itself first, k + 1 or more columns.
+    embedding
+        Floating-point numbers, shape (n, d); or the neighbours of the cells that are averaged over, each one
+        itself first, k + 1 or more columns.
     times
         Of all cells, in any unit, shape (n,).
     k
@@ -82,7 +88,7 @@ def sequential_alignment(neighbours: Neighbours, times: ArrayLike, k: int = ALIG
     ----------
     cz-benchmarks 0.15; compare Saelens et al. 2019, doi:10.1038/s41587-019-0071-9.
     """
-    return _plain("sequential_alignment", alignment_family(neighbours, times, k), np.size(times))
+    return _plain("sequential_alignment", alignment_family(embedding, times, k), np.size(times))
 
 
 def pseudotime_spearman(pseudotime: ArrayLike, times: ArrayLike) -> MetricValue:
@@ -136,7 +142,9 @@ def pseudotime_kendall(pseudotime: ArrayLike, times: ArrayLike) -> MetricValue:
     return _plain("pseudotime_kendall", pseudotime_families(pseudotime, times)[1], np.size(times))
 
 
-def alignment_family(neighbours: Neighbours, times: ArrayLike, k: int = ALIGNMENT_K) -> Family:
+def alignment_family(
+    embedding: NDArray[Any] | Embedded | Neighbours, times: ArrayLike, k: int = ALIGNMENT_K
+) -> Family:
     """Return `sequential_alignment` as a family of cells, conditional on the neighbours.
 
     A replicate weighs the cells' distances in time anew, and the pairs that they are measured against.
@@ -148,6 +156,9 @@ def alignment_family(neighbours: Neighbours, times: ArrayLike, k: int = ALIGNMEN
         return undefined(names, f"there are {len(time)} cells, and each wants {k} neighbours")
     if (time == time[0]).all():
         return undefined(names, _NO_TIMES)
+    neighbours = _neighbours(embedding, k)
+    if neighbours is None:
+        return undefined(names, _ONE_PLACE)
     indices = neighbours.indices
     if indices.shape[1] <= k or indices.max() >= len(time) or len(indices) != len(neighbours.queries):
         raise ScoringError(
@@ -160,6 +171,14 @@ def alignment_family(neighbours: Neighbours, times: ArrayLike, k: int = ALIGNMEN
     if len(neighbours.queries) < len(time):
         notes[names[0]] = f"mean over {len(neighbours.queries):,} of {len(time):,} cells"
     return Family(names, lambda unit, _: _AlignmentTally(time, neighbours.queries, gaps, unit), notes=notes)
+
+
+def _neighbours(embedding: NDArray[Any] | Embedded | Neighbours, k: int) -> Neighbours | None:
+    """Find the neighbours, or take those given; None where all cells lie in one place."""
+    if isinstance(embedding, Neighbours):
+        return embedding
+    embedded = as_embedded(embedding)
+    return None if embedded.is_constant else embedded.neighbours(k + 1)
 
 
 def pseudotime_families(pseudotime: ArrayLike, times: ArrayLike) -> tuple[Family, Family]:

@@ -46,17 +46,12 @@ def _of_embedding(embedding: AnyArray, times: FloatArray) -> tuple[Family, ...]:
     import numpy as np
 
     from czrun.metrics.embedded import Embedded
-    from czrun.metrics.families import undefined
-    from czrun.metrics.ordering import ALIGNMENT_K, alignment_family
+    from czrun.metrics.ordering import alignment_family
     from czrun.metrics.silhouettes import silhouette_family
 
     embedded = Embedded(embedding, seed=SEED)
     stages = np.unique(times, return_inverse=True)[1]
-    if embedded.is_constant:
-        alignment = undefined(OF_EMBEDDING[:1], "all cells lie in one place")
-    else:
-        alignment = alignment_family(embedded.neighbours(ALIGNMENT_K + 1), times)
-    return alignment, silhouette_family(embedded, stages, "time_silhouette")
+    return alignment_family(embedded, times), silhouette_family(embedded, stages, "time_silhouette")
 
 
 def _missing(names: tuple[str, ...], what: str) -> tuple[Family, ...]:
