@@ -93,7 +93,8 @@ class Haystack:
             block.set_bar(self._sample, rank)
             block.sweep(self._tall)
             found.cells[missing], found.squares[missing] = block.found.cells, block.found.squares
-            missing, rank = missing[~block.certain()], 4 * rank
+            exhaustive = rank > len(self._sample)
+            missing, rank = missing[~block.certain() & (not exhaustive)], 4 * rank
         return found
 
     def _rank(self, k: int) -> int:

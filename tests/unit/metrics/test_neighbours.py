@@ -218,6 +218,13 @@ class TestApproximate:
             assert np.array_equal(lists.members(np.array([number])), np.flatnonzero(lists.list_of == number))
         assert np.array_equal(lists.near[:, 0], np.arange(len(lists)))
 
+    def test_every_list_is_nearest_to_itself(self) -> None:
+        # Seen from the middle, single precision can't tell the centres of a group apart.
+        groups = np.repeat(np.eye(2), 300, axis=0) * 1e4
+        lists = Lists.of(Points.of(groups + np.random.default_rng(0).normal(size=(600, 2))), seed=0)
+        assert len(lists) > 10
+        assert np.array_equal(lists.near[:, 0], np.arange(len(lists)))
+
     def test_centres_without_cells_are_dropped(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(inverted_lists, "_ROWS_AT_ONCE", 7)
         lists = Lists.of(Points.of(np.repeat(np.eye(3), 40, axis=0)), seed=0)
