@@ -106,7 +106,8 @@ def test_a_part_of_one_label_has_no_auroc_and_the_note_says_so() -> None:
     families = cells.families(NAMED, dict.fromkeys(NAMED.all_ids, "first"))
     found = plain_values(families, 150, INFOS)
     assert found["all_auroc/b"].value is None
-    assert found["all_auroc/b"].reason
+    assert families[1].reasons["all_auroc/b"] == found["all_auroc/b"].reason
+    assert set(families[0].reasons) == set(families[0].names[16:]), "parts have no general reason to fall to"
     of_others = [found[f"all_auroc/{part}"].value for part in "ac"]
     assert found["all_auroc"].value == pytest.approx(np.mean(of_others))
     assert families[1].notes["all_auroc"] == "first; 1 parts that hold one label left out"
