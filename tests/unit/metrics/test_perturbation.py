@@ -193,6 +193,22 @@ class TestFamily:
         assert np.isnan(found["lfc_spearman"])
         assert found["de_direction"] == 0
 
+    def test_finding_the_gene_that_was_perturbed_is_no_discrimination(self) -> None:
+        control, treated, _ = made()
+        rows = np.arange(N_CONDITIONS)
+        treated.reshape(N_CONDITIONS, N_TREATED, N_GENES)[rows, :, rows * 5] += 20
+        true, unaware = truth(control, treated), truth(control, treated, target_gene=None)
+        only_target = true.control_means.copy()
+        only_target[rows, true.targets] = true.means[rows, true.targets]
+
+        def discrimination(predicted: Any, true: TruePerturbations) -> Any:
+            return by_condition(perturbation_families(predicted, true)[0])["perturbation_discrimination"]
+
+        np.testing.assert_array_equal(discrimination(only_target, unaware), np.ones(N_CONDITIONS))
+        np.testing.assert_array_equal(
+            discrimination(only_target, true), discrimination(true.control_means, true)
+        )
+
     def test_cells_that_do_not_fit_are_refused(self, scored: Scored) -> None:
         true, predicted, cells, _ = scored
         broken = cells.copy()
@@ -243,6 +259,12 @@ class TestCorrelations:
         found = p.lfc_spearman(predicted[None], true[None], control, every)
         assert found.value == pytest.approx(spearmanr(*changes).statistic)
 
+    @pytest.mark.parametrize("n", [2, 3, 6, 7])
+    def test_equal_changes_correlate_with_nothing_however_their_mean_rounds(self, n: int) -> None:
+        constant, varied = np.full((1, n), 0.1), np.arange(n, dtype=float)[None] + 1
+        assert p.pearson_delta(constant, varied, np.zeros(n)).value is None
+        assert p.pearson_delta(varied, constant, np.zeros(n)).value is None
+
     def test_lfc_spearman_sees_significant_genes_only(self) -> None:
         true, predicted = np.array([[1.0, 2.0, 3.0, 9.0]]), np.array([[1.0, 2.0, 3.0, 0.1]])
         chosen = np.array([[True, True, True, False]])
@@ -250,12 +272,11 @@ class TestCorrelations:
         assert p.lfc_spearman(predicted, true, np.ones(4), chosen & [True, False, False, False]).value is None
 
     def test_lfc_spearman_takes_differences_where_means_are_negative(self) -> None:
-        true, predicted = np.array([[-1.0, 2.0, 3.0]]), np.array([[-2.0, 1.0, 5.0]])
+        true, predicted = np.array([[-1.0, 2.0, 9.0]]), np.array([[-2.0, 1.0, 5.0]])
         every = np.ones((1, 3), bool)
-        # Differences 4, 1, -1 in both: as ratios the second control would turn the order around.
         control = np.array([-5.0, 1.0, 4.0])
-        expected = spearmanr((predicted - control)[0], (true - control)[0]).statistic
-        assert p.lfc_spearman(predicted, true, control, every).value == pytest.approx(expected)
+        # Differences from control: 4, 1, 5 and 3, 0, 1. All ratios would be positive, and ordered alike.
+        assert p.lfc_spearman(predicted, true, control, every).value == pytest.approx(0.5)
 
     def test_a_gene_that_is_lost_altogether_has_a_fold_change(self) -> None:
         means_of_four = np.array([[0.0, 0.5, 2.0, 3.0]])
@@ -376,16 +397,17 @@ class TestDirection:
 class TestHalves:
     def test_halves_share_no_cell_and_are_of_equal_size(self) -> None:
         # Each cell expresses a gene of its own, so a half's mean tells which cells are in it.
-        cells = np.eye(5, dtype=np.float32)
+        cells = np.eye(6, dtype=np.float32)
         treated, control = SparseCells.of_dense(cells), SparseCells.of_dense(cells[:1])
         true = TruePerturbations(
-            ("one", "four"), treated, np.array([0, 1, 5]), control, np.zeros(2, int), np.zeros(1, int)
+            ("one", "five"), treated, np.array([0, 1, 6]), control, np.zeros(2, int), np.zeros(1, int)
         )
         halves = split_half_means(true, seed=3)
         assert halves.conditions.tolist() == [1]
         first, second = halves.first[0], halves.second[0]
         assert sorted(first[first > 0]) == sorted(second[second > 0]) == [0.5, 0.5]
-        assert ((first > 0) ^ (second > 0)).tolist() == [False, True, True, True, True]
+        assert not (first[1:] * second[1:]).any()
+        assert first[0] == second[0] == 0, "a cell of another condition"
 
     def test_the_seed_decides(self, scored: Scored) -> None:
         true = scored[0]

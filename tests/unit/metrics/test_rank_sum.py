@@ -75,9 +75,16 @@ class TestRankSum:
 
     def test_stored_zeros_are_zeros(self) -> None:
         group, control = expression(0, 20), expression(1, 50)
-        stored = [_with_stored_zeros(cells) for cells in (group, control)]
-        expected = rank_sum_p_values([SparseCells.of_dense(group)], SparseCells.of_dense(control))
-        np.testing.assert_array_equal(rank_sum_p_values([stored[0]], stored[1]), expected)
+        plain, plain_control = SparseCells.of_dense(group), SparseCells.of_dense(control)
+        expected = rank_sum_p_values([plain], plain_control)
+        np.testing.assert_array_equal(rank_sum_p_values([_with_stored_zeros(group)], plain_control), expected)
+        np.testing.assert_array_equal(rank_sum_p_values([plain], _with_stored_zeros(control)), expected)
+
+    def test_cells_of_another_precision_are_compared_as_float32(self) -> None:
+        group, control = expression(0, 20), SparseCells.of_dense(expression(1, 50))
+        finer = np.where(group == 0, 1e-60, group * (1 + 1e-12))
+        found = rank_sum_p_values([finer, group], control)
+        np.testing.assert_array_equal(found[0], found[1])
 
     @pytest.mark.parametrize("block_values", [1, 40, 333])
     def test_the_size_of_blocks_changes_nothing(self, block_values: int) -> None:
