@@ -134,7 +134,8 @@ def _task_facts(task: Task) -> Iterator[tuple[str, str]]:
         yield "", f"and as a second view, reference, the {cells} of fit without labels"
     if task.optional_obs:
         yield "where known", ", ".join(task.optional_obs)
-    yield "hidden truth", ", ".join(task.truth) or "expression of the cells asked for"
+    hidden = [name for name in task.truth if name not in task.predict_obs]
+    yield "hidden truth", ", ".join(hidden) or "expression of the cells asked for"
     for slot in task.outputs:
         need = "required" if slot.required else "one of these" if slot.name in task.one_of else "optional"
         shape = f", float ({', '.join(slot.axes)})" if slot.axes else ""
