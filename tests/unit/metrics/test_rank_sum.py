@@ -82,9 +82,10 @@ class TestRankSum:
 
     def test_cells_of_another_precision_are_compared_as_float32(self) -> None:
         group, control = expression(0, 20), SparseCells.of_dense(expression(1, 50))
-        finer = np.where(group == 0, 1e-60, group * (1 + 1e-12))
-        found = rank_sum_p_values([finer, group], control)
+        finer = np.where(group == 0, 1e-60, group.astype(np.float64) * (1 + 1e-12))
+        found = rank_sum_p_values([group, finer, SparseCells.of_dense(finer)], control)
         np.testing.assert_array_equal(found[0], found[1])
+        np.testing.assert_array_equal(found[0], found[2])
 
     @pytest.mark.parametrize("block_values", [1, 40, 333])
     def test_the_size_of_blocks_changes_nothing(self, block_values: int) -> None:
