@@ -11,7 +11,7 @@ def fit(job: Job, cells: Cells) -> dict[str, np.ndarray]:
     """Start several times, keep the centres that lie nearest to their cells."""
     pca = fit_pca(job, cells, job.param("n_genes", 2000), job.param("n_components", 50))
     places = apply_pca(job, cells, pca).astype(np.float64)
-    n_clusters = min(job.param("n_clusters", 10), len(cells))
+    n_clusters = job.param("n_clusters", 10)
     rng = np.random.default_rng(job.seed)
     starts = [spread_out(places, n_clusters, rng) for _ in range(max(1, job.param("n_init", 10)))]
     runs = [settle(places, centres, job.param("max_iter", 100)) for centres in starts]

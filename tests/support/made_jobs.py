@@ -270,7 +270,7 @@ def _make_perturbation_task(bench: TaskBench) -> None:
     bench.ids["v0"] = write_h5ad(bench.predict / "v0.h5ad", controls, ("context",))
     bench.truth["v0"] = controls.truth
     bench.conditions.extend(
-        [("c0", "gene51", "right", 5), ("c1", "gene52", "left", 400), ("c2", "gene50+gene51", "right", 1)]
+        [("c0", "gene51", "right", 60), ("c1", "gene52", "left", 400), ("c2", "gene50+gene51", "right", 1)]
     )
     table = pd.DataFrame(bench.conditions, columns=["condition", "perturbation", "context", "n_cells"])
     table.to_csv(bench.predict / "v0.conditions.csv", index=False)
