@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from czrun.errors import ScoringError
-from czrun.metrics.registry import all_metrics
 from czrun.records import ClassRecord, IntervalRecord, MetricRecord, ScoreSheet
 from czrun.score import MeasuredTrial, score_trials
 from czrun.scores import MetricScore
 from czrun.tasks.base import SCORER_VERSION, Task
 from czrun.tasks.evidence import Confusion, Evidence, Measured
+from czrun.tasks.registry import metric_infos
 
 PER_CLASS = "f1_per_class/"
 
@@ -94,7 +94,7 @@ def make_sheet(task: Task, trials: Sequence[AssessedTrial]) -> ScoreSheet:
             )
             for trial in trials
         ],
-        all_metrics(),
+        metric_infos(task),
     )
     if missing := [name for name in task.metrics if name not in scores]:
         raise ScoringError(
@@ -105,6 +105,7 @@ def make_sheet(task: Task, trials: Sequence[AssessedTrial]) -> ScoreSheet:
     return ScoreSheet(
         scorer=SCORER_VERSION,
         numpy=np.__version__,
+        packages=task.packages,
         metrics={name: _metric(scores[name]) for name in task.metrics},
         classes=_classes(trials, scores),
         confusion=tuple(tuple(row) for row in np.sum([each.counts for each in confusions], axis=0).tolist())

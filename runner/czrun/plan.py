@@ -80,12 +80,12 @@ class Trial:
     def predict_key(self) -> str:
         """Return the content key of the predictions."""
         views = [file.sha256 for file in self.manifest.predict_inputs]
-        return content_key({"kind": "predict", "fit": self.fit_key(), "views": views})
+        asked = [folder.model_dump(mode="json") for folder in self._answers()]
+        return content_key({"kind": "predict", "fit": self.fit_key(), "views": views, "outputs": asked})
 
     def job(self, verb: Verb, job_id: str) -> Job:
         """Return what the container of one phase is told."""
         inputs = self.manifest.fit_inputs if verb is Verb.FIT else self.manifest.predict_inputs
-        views = {} if verb is Verb.FIT else self.manifest.views
         return Job(
             job_id=job_id,
             verb=verb,
@@ -93,10 +93,13 @@ class Trial:
             seed=self.seed,
             dataset=self.manifest.facts_for(verb),
             inputs=inputs,
-            outputs=tuple(self._answer(view, n_obs) for view, n_obs in views.items()),
+            outputs=() if verb is Verb.FIT else self._answers(),
             params=self.candidate.params,
             limits=self.limits,
         )
+
+    def _answers(self) -> tuple[OutputFolder, ...]:
+        return tuple(self._answer(view, n_obs) for view, n_obs in self.manifest.views.items())
 
     def _answer(self, view: str, n_obs: int) -> OutputFolder:
         sizes = {**self.manifest.sizes, "n_obs": n_obs}

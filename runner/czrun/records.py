@@ -99,6 +99,9 @@ class ScoreSheet(ContractModel):
 
     scorer: int
     numpy: str = Field(default="", description="Its random streams may differ between releases.")
+    packages: tuple[str, ...] = Field(
+        default=(), description="Packages besides czrun, with versions, whose task or metrics these are."
+    )
     metrics: dict[str, MetricRecord]
     classes: tuple[ClassRecord, ...] = ()
     confusion: tuple[tuple[int, ...], ...] = Field(

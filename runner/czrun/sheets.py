@@ -74,6 +74,7 @@ def _score_folder(trials: Sequence[Trial], home: Path) -> Path:
             "kind": "score",
             "scorer": SCORER_VERSION,
             "metrics": trials[0].task.metrics,
+            "packages": trials[0].task.packages,
             "predictions": [trial.predict_key() for trial in trials],
             "truth": [trial.manifest.truth_sha256 for trial in trials],
         }

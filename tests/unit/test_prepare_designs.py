@@ -372,6 +372,8 @@ OTHERWISE_CHANGED: dict[str, Any] = {
     "default_split": SplitKind.KFOLD,
     "default_group": "donor",
     "default_folds": 3,
+    "infos": ("another",),
+    "packages": ("another 1.0",),
 }
 """Fields of a task that don't change what is prepared for it."""
 

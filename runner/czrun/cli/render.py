@@ -145,6 +145,8 @@ def _task_facts(task: Task) -> Iterator[tuple[str, str]]:
     group = f" by {task.default_group}" if task.default_group else ""
     yield "split", f"{task.default_split}{group} unless you choose another"
     yield "control", task.negative_control
+    if task.packages:
+        yield "from", ", ".join(task.packages)
 
 
 PHASE_CELLS = {

@@ -22,7 +22,7 @@ def list_tasks() -> None:
 def show(task: Annotated[str, typer.Argument(help="A task's id.")]) -> None:
     """Show what fit and predict get, which outputs are needed, and each metric."""
     from czrun.cli.render import print_task
-    from czrun.metrics.registry import all_metrics
-    from czrun.tasks.registry import find_task
+    from czrun.tasks.registry import find_task, metric_infos
 
-    print_task(find_task(task), all_metrics())
+    found = find_task(task)
+    print_task(found, metric_infos(found))

@@ -1,4 +1,4 @@
-"""All metrics by id; other packages add theirs as ``czrun.metrics`` entry points."""
+"""All of czrun's own metrics by id; those that packages add to a task are `czrun.tasks.registry`'s."""
 
 from __future__ import annotations
 
@@ -25,15 +25,8 @@ FAMILIES = (
 
 
 def all_metrics() -> dict[str, MetricInfo]:
-    """Return the built-in metrics and those that installed packages add.
-
-    An entry point's object is a mapping from id to `MetricInfo`.
-    """
-    from importlib.metadata import entry_points
-
+    """Return the built-in metrics."""
     found: dict[str, MetricInfo] = {}
-    for point in entry_points(group="czrun.metrics"):
-        found.update(point.load())
     for name in FAMILIES:
         metrics: Mapping[str, MetricInfo] = import_module(f"czrun.metrics.{name}").METRICS
         found.update(metrics)

@@ -11,6 +11,8 @@ from czrun.contract.job import OutputFile
 from czrun.split_plan import SplitKind
 
 if TYPE_CHECKING:
+    from czrun.metrics.base import MetricInfo
+    from czrun.metrics.families import Family
     from czrun.tasks.evidence import Evidence, Measured
 
 Modality = Literal["expression", "image"]
@@ -126,6 +128,11 @@ class Task:
         What the phases see, and in which kind of file.
     default_split, default_group, default_folds
         What is done when nobody asks for a split; the group is a contract name.
+    infos
+        What its metrics say of themselves, those that aren't czrun's own.
+    packages
+        The packages, with versions, that the task or metrics of it come from, besides czrun; filled in when
+        it is looked up. Another version may score otherwise.
     """
 
     id: str
@@ -148,6 +155,8 @@ class Task:
     default_split: SplitKind = SplitKind.HOLDOUT
     default_group: str = ""
     default_folds: int = 5
+    infos: tuple[MetricInfo, ...] = ()
+    packages: tuple[str, ...] = ()
 
     @property
     def is_supervised(self) -> bool:
@@ -162,6 +171,22 @@ class Task:
     def slots(self, view: str) -> tuple[OutputSlot, ...]:
         """Return the files that may be left for a view."""
         return self.reference_outputs if view == REFERENCE else self.outputs
+
+
+@dataclass(frozen=True)
+class AddedMetric:
+    """A metric that a package adds to a task which is there already.
+
+    Attributes
+    ----------
+    info
+        What it says of itself.
+    family
+        Computes it for one trial; of the items that the task's own metrics are of.
+    """
+
+    info: MetricInfo
+    family: Callable[[Evidence], Family]
 
 
 VIEW = "v0"
