@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from parity_inputs import Cells, Perturbed
-
 from czrun.metrics.base import MetricValue
 from czrun.metrics.embedded import Embedded
+from parity_inputs import Cells, Perturbed
 
 Values = dict[str, MetricValue]
 

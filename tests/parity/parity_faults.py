@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+
 from parity_inputs import N_DIMS, Cells, Perturbed, perturbed, synthetic
 
 N_CELLS = 400
