@@ -45,7 +45,7 @@ class ComparedMeans:
     Raises
     ------
     ScoringError
-        When shapes don't fit or values aren't finite; every problem is listed.
+        When shapes don't fit, or values aren't finite or exceed float32; every problem is listed.
     """
 
     predicted: NDArray[np.floating]
@@ -134,8 +134,8 @@ class ComparedMeans:
                 yield f"{name}: wants floating-point numbers, got {table.dtype}"
             elif table.shape != shape and not (name == "control" and table.shape == shape[1:]):
                 yield f"{name}: wants shape {shape}, got {table.shape}"
-            elif bad := int((~np.isfinite(table)).sum()):
-                yield f"{name}: {bad} values aren't finite"
+            elif bad := beyond_float32(table):
+                yield f"{name}: {bad} values aren't finite, or beyond float32"
         chosen, target = self.significant, self.target_gene
         if chosen is not None and (chosen.shape != shape or chosen.dtype.kind != "b"):
             yield f"significant: wants booleans of shape {shape}, got {chosen.dtype} of shape {chosen.shape}"
@@ -143,6 +143,11 @@ class ComparedMeans:
             yield f"target_gene: wants numbers of genes, or -1, of shape {shape[:1]}"
         if self.k < 1:
             yield f"k: wants at least 1, got {self.k}"
+
+
+def beyond_float32(values: NDArray[np.floating]) -> int:
+    """Count the values that float32 can't hold; what it can hold, float64 squares and sums safely."""
+    return int((~(np.abs(values) <= np.finfo(np.float32).max)).sum())
 
 
 def _each(score: Callable[..., float], *tables: NDArray[Any]) -> FloatArray:

@@ -137,8 +137,9 @@ def mean_of(cells: Cells) -> FloatArray:
 def _fold_change(treated: FloatArray, control: FloatArray, *, is_log1p: bool) -> FloatArray:
     if not is_log1p:
         return treated - control
-    # A change from nothing is infinite, as in cell-eval; from nothing to nothing it is none.
-    with np.errstate(divide="ignore", invalid="ignore"):
+    # A change from nothing is infinite, as in cell-eval; from nothing to nothing it is none. A model's means
+    # may be no logarithms at all, and overflow.
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         change = np.log2(np.expm1(treated) / np.expm1(control))
     return np.where(np.isnan(change), 0.0, change)
 

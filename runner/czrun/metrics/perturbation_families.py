@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from czrun.errors import ScoringError, listing
-from czrun.metrics.compared_means import ComparedMeans
+from czrun.metrics.compared_means import ComparedMeans, beyond_float32
 from czrun.metrics.differential import differential_expression, overlap_scores
 from czrun.metrics.families import Family, mean_tally
 from czrun.metrics.perturbation import METRICS
@@ -106,9 +106,9 @@ def _problems(cells: NDArray[np.floating], true: TruePerturbations) -> Iterator[
     else:
         # In blocks: the array may be a file that is larger than memory.
         blocks = range(0, len(cells), _ROWS_CHECKED_AT_ONCE)
-        bad = sum(int((~np.isfinite(cells[at : at + _ROWS_CHECKED_AT_ONCE])).sum()) for at in blocks)
+        bad = sum(beyond_float32(cells[at : at + _ROWS_CHECKED_AT_ONCE]) for at in blocks)
         if bad:
-            yield f"cells: {bad} values aren't finite"
+            yield f"cells: {bad} values aren't finite, or beyond float32"
 
 
 def _notes(values: FloatArray) -> Iterator[tuple[str, str]]:

@@ -54,7 +54,23 @@ class CzBenchmarksResults:
         return json.dumps(self.models, indent=1, allow_nan=False) + "\n"
 
 
+_CLASSIFIERS = ("lr", "knn", "rf")
 _SCORES = ("accuracy", "f1", "precision", "recall", "auroc")
+
+
+def _by_classifier(
+    overall: str, single: str, prefix: str, params: Mapping[str, str]
+) -> dict[str, MetricType]:
+    """Name the scores of classifiers: `overall` and `single` begin our ids, `prefix` their types.
+
+    `params` are those of the mean over the classifiers; each classifier's own name it.
+    """
+    types = {f"{overall}{score}": MetricType(f"{prefix}{score}", params) for score in _SCORES}
+    for classifier in _CLASSIFIERS:
+        own = {**params, "classifier": classifier}
+        types |= {f"{single}{classifier}_{s}": MetricType(f"{prefix}{s}", own) for s in _SCORES}
+    return types
+
 
 _PLAIN: Mapping[str, str] = {
     "ari": "adjusted_rand_index",
@@ -78,13 +94,12 @@ METRIC_TYPES: Mapping[str, MetricType] = {
     "macro_recall": MetricType("recall", {"average": "macro"}),
     "auroc_ovr_macro": MetricType("auroc", {"average": "macro", "multi_class": "ovr"}),
     "top_k_jaccard": MetricType("jaccard", {"genes": "top 20"}),
-    **{f"probe_{s}": MetricType(f"mean_fold_{s}", {"classifier": "MEAN(knn,lr,rf)"}) for s in _SCORES},
-    **{
-        f"{classifier}_{score}": MetricType(f"mean_fold_{score}", {"classifier": classifier})
-        for classifier in ("lr", "knn", "rf")
-        for score in _SCORES
-    },
-    **{f"transfer_{s}": MetricType(s, {"classifier": "MEAN(lr,knn,rf)"}) for s in _SCORES},
+    # The means are named as its label prediction and its cross-species label prediction name them.
+    **_by_classifier("probe_", "", "mean_fold_", {"classifier": "MEAN(knn,lr,rf)"}),
+    **_by_classifier("transfer_", "transfer_", "", {"classifier": "MEAN(lr,knn,rf)", "species": "across"}),
+    **_by_classifier(
+        "within_", "within_", "mean_fold_", {"classifier": "MEAN(lr,knn,rf)", "species": "within"}
+    ),
 }
 """Which of cz-benchmarks' metrics each of ours is, by id."""
 

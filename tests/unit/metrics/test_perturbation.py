@@ -209,12 +209,26 @@ class TestFamily:
             discrimination(only_target, true), discrimination(true.control_means, true)
         )
 
+    @pytest.mark.parametrize("size", [3e38, -3e38, 1e5, 1e-40])
+    def test_absurd_predictions_are_scored_without_overflow(self, scored: Scored, size: float) -> None:
+        true, predicted, *_ = scored
+        signs = np.where(np.arange(N_GENES) % 2, 1, -1)
+        absurd = (np.ones_like(predicted) * signs * size).astype(np.float32)
+        (family,) = perturbation_families(absurd, true, np.repeat(absurd, N_TREATED, axis=0))
+        found = drawn_once(family)
+        assert all(np.isfinite(value) for value in found.values())
+        assert found["mse"] >= 0
+
     def test_cells_that_do_not_fit_are_refused(self, scored: Scored) -> None:
         true, predicted, cells, _ = scored
         broken = cells.copy()
         broken[3, 4], broken[150, 0] = np.nan, np.inf
         with pytest.raises(ScoringError, match="2 values aren't finite"):
             perturbation_families(predicted, true, broken)
+        huge = cells.astype(np.float64)
+        huge[5, 5] = -1e39
+        with pytest.raises(ScoringError, match="1 values aren't finite, or beyond float32"):
+            perturbation_families(predicted, true, huge)
         with pytest.raises(ScoringError, match=r"wants shape \(180, 60\), got \(179, 60\)"):
             perturbation_families(predicted, true, cells[1:])
         with pytest.raises(ScoringError, match="wants floating-point numbers, got int64"):
@@ -435,11 +449,11 @@ class TestHalves:
 
 class TestBadMeans:
     def test_every_problem_is_listed(self) -> None:
-        predicted = np.array([[np.nan, 1.0], [np.inf, 2.0]])
+        predicted = np.array([[np.nan, 1.0], [np.inf, -1e300]])
         with pytest.raises(ScoringError) as raised:
             p.pearson_delta(predicted, np.array([[1.0, np.nan], [0.0, 1.0]]), np.zeros(3))
         for problem in (
-            "predicted: 2 values aren't finite",
+            "predicted: 3 values aren't finite, or beyond float32",
             "true: 1 values aren't finite",
             "control: wants shape (2, 2), got (3,)",
         ):

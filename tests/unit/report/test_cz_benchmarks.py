@@ -15,6 +15,7 @@ from czrun.cli.app import main
 from czrun.errors import UsageError
 from czrun.metrics.classification import METRICS as CLASSIFICATION
 from czrun.metrics.perturbation import METRICS as PERTURBATION
+from czrun.metrics.registry import all_metrics
 from czrun.report.cz_benchmarks import METRIC_TYPES, cz_benchmarks_results
 from made_records import RUN_ID, made_record, metric, saved
 
@@ -42,6 +43,9 @@ class TestLayout:
         found = cz_benchmarks_results(recorded({"ari": folds, "lr_accuracy": folds}))
         assert json.loads(found.as_json()) == {"model:1": SAMPLE["aggregated"]["model"]}
 
+    def test_only_metrics_that_there_are_have_a_counterpart(self) -> None:
+        assert set(METRIC_TYPES) <= set(all_metrics())
+
     def test_only_metrics_that_it_has_are_named(self) -> None:
         assert {each.value for each in METRIC_TYPES.values()} <= set(SAMPLE["metric_types"])
 
@@ -50,6 +54,13 @@ class TestLayout:
         silhouettes = [name for name in named if name == ("silhouette_score",)]
         assert len(silhouettes) == 2, "by label and by time, which belong to different tasks"
         assert len(named) - 1 == len(set(named))
+
+    def test_means_over_classifiers_are_named_as_it_names_them(self) -> None:
+        named = {name: METRIC_TYPES[name] for name in ("probe_f1", "transfer_rf_f1", "within_auroc")}
+        assert [each.value for each in named.values()] == ["mean_fold_f1", "f1", "mean_fold_auroc"]
+        assert [each.params["classifier"] for each in named.values()] == [
+            "MEAN(knn,lr,rf)", "rf", "MEAN(lr,knn,rf)",
+        ]  # fmt: skip
 
     def test_the_metrics_of_its_own_tasks_have_a_counterpart(self) -> None:
         assert {"accuracy", "macro_f1", "macro_precision", "macro_recall", "auroc_ovr_macro"} <= {
