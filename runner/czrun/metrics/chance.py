@@ -128,8 +128,9 @@ def _growth(pairs: _Pairs, counts: IntArray) -> FloatArray:
     """Divide the probability of one more shared cell than `counts` by that of `counts`."""
     first = slice(0, len(counts))
     a, b, n = (each[first, None] for each in (pairs.a, pairs.b, pairs.n))
-    # As floats: a product of four sizes can pass 64 bits. No probability is left beyond the smaller group.
-    more = np.maximum(a - counts, 0).astype(np.float64) * np.maximum(b - counts, 0)
+    # As floats: a product of sizes can pass 64 bits. It is 0 at the smaller group's size, and what is
+    # multiplied up beyond that stays 0.
+    more = (a - counts).astype(np.float64) * (b - counts)
     return np.asarray(more / ((counts + 1.0) * (n - a - b + counts + 1)))
 
 

@@ -147,8 +147,8 @@ def _reach(distances: Float32Array, typical: np.float32) -> Float32Array:
     scale = _scales(beyond, np.log2(len(distances)))
     least = np.where(nearest > 0, distances.mean(axis=0), typical)
     scale = np.maximum(scale, _LEAST_SCALE * least)
-    with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
-        return np.asarray(np.where(beyond > 0, np.exp(-(beyond / scale)), np.float32(1)))
+    with np.errstate(over="ignore", under="ignore"):
+        return np.asarray(np.exp(-(beyond / scale)))
 
 
 def _scales(beyond: Float32Array, target: float) -> Float32Array:

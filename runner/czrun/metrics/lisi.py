@@ -17,7 +17,8 @@ IntArray = NDArray[np.int64]
 # In nats: the entropy of a cell's weights may be that far from the perplexity asked for.
 _TOLERANCE = 1e-5
 _STEPS = 50
-_LONGEST_STEP = 2.0
+# Of the logarithm of the rate: fifty such steps stay within single precision.
+_LONGEST_STEP = 1.5
 # Cells worked on at once: their weights stay in the processor's cache.
 _BLOCK = 4096
 

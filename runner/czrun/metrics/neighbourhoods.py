@@ -89,7 +89,7 @@ def cell_cilisi(embedded: Embedded, label: IntArray, batch: IntArray) -> CellSco
     for code in range(int(label.max()) + 1):
         cells = np.flatnonzero(label == code)
         names, within = np.unique(batch[cells], return_inverse=True)
-        if len(cells) < MIN_CELLS or len(names) < 2 or not asked[cells].any():
+        if len(cells) < MIN_CELLS or len(names) < 2:
             continue
         neighbours = nearest(embedded.array[cells], CILISI_K + 1, np.flatnonzero(asked[cells]))
         effective = effective_groups(neighbours, [within], perplexity=None)[0]

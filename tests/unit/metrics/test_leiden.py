@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from czrun.errors import ScoringError
 from czrun.metrics.leiden import Edges, _Draws, leiden, umap_graph
-from czrun.metrics.neighbours import nearest
+from czrun.metrics.neighbours import Neighbours, nearest
 from integration_cells import integrated
 
 # What scanpy 1.11.5 gives on integrated(): neighbors(use_rep="X", n_neighbors=15), then
@@ -85,9 +85,37 @@ class TestUmapGraph:
         assert len(edges.weight) == 4 * 15
         assert (edges.weight == 1).all()
 
-    def test_neighbours_of_some_cells_only_are_refused(self) -> None:
+    def test_all_cells_in_one_place_are_joined_fully(self) -> None:
+        assert (umap_graph(nearest(np.ones((20, 2)), 5)).weight == 1).all()
+
+    def test_a_cells_twin_is_not_the_nearest_that_it_measures_from(self) -> None:
+        # The twins at 0 reach out to 1, which has nearer ones itself.
+        embedding = np.array([[0.0], [0.0], [1.0], [1.01], [1.02]])
+        assert as_pairs(umap_graph(nearest(embedding, 3)))[0, 2] == 1
+
+    def test_a_scale_is_no_less_than_a_thousandth_of_the_mean_distance(self) -> None:
+        # Thirteen neighbours tie, more than the scale could make up for: it would go to nothing.
+        cells = np.arange(30)
+        indices = ((cells[:, None] + np.arange(15)) % 30).astype(np.int32)
+        distances = np.tile(np.array([0.0, *[1.0] * 13, 1.001], dtype=np.float32), (30, 1))
+        found = as_pairs(umap_graph(Neighbours(cells, indices, distances)))
+        assert found[0, 13] == 1
+        assert found[0, 14] == pytest.approx(np.exp(-0.001 / (0.001 * distances[0].mean())), rel=1e-3)
+
+    def test_a_neighbour_too_far_to_weigh_anything_is_not_joined(self) -> None:
+        cells = np.arange(30)
+        indices = ((cells[:, None] + np.arange(15)) % 30).astype(np.int32)
+        distances = np.tile(np.array([0.0, *np.linspace(1, 2, 13), 1e5], dtype=np.float32), (30, 1))
+        found = as_pairs(umap_graph(Neighbours(cells, indices, distances)))
+        assert (0, 13) in found
+        assert (0, 14) not in found
+
+    @pytest.mark.parametrize("queries", [np.arange(10), np.arange(400)[::-1]])
+    def test_neighbours_of_anything_but_all_cells_in_order_are_refused(
+        self, queries: NDArray[np.int64]
+    ) -> None:
         with pytest.raises(ScoringError, match="every cell"):
-            umap_graph(nearest(integrated().embedding, 15, queries=np.arange(10)))
+            umap_graph(nearest(integrated().embedding, 15, queries=queries))
 
 
 class TestLeiden:
