@@ -55,10 +55,18 @@ class AssessedTrial:
         names: Sequence[str],
         clusters: NDArray[np.int32] | None,
     ) -> AssessedTrial:
-        """Measure one trial; raises ScoringError when the evidence doesn't fit together."""
+        """Measure one trial; raises ScoringError when what is measured doesn't fit together."""
         measured = task.measure(evidence)
         own = clusters if measured.unit == "cells" else None
-        return cls(fold, seed, measured, measured.items or names, own)
+        named = names if measured.items is None else measured.items
+        counts = {"names": len(named), **{repr(name): len(each) for name, each in measured.rows.items()}}
+        if wrong := [f"{count:,} {what}" for what, count in counts.items() if count != measured.n_items]:
+            raise ScoringError(
+                f"Task {task.id} measures {measured.n_items:,} {measured.unit}, but gives "
+                f"{', '.join(wrong)}.",
+                "Mend the task: every row that measure returns has an entry for each item, and so has items.",
+            )
+        return cls(fold, seed, measured, named, own)
 
     def write_rows(self, path: Path) -> None:
         """Write the table of single answers: one row an item."""
