@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from czrun.errors import ScoringError
 from czrun.records import ClassRecord, IntervalRecord, MetricRecord, ScoreSheet
-from czrun.score import MeasuredTrial, score_trials
 from czrun.scores import MetricScore
 from czrun.tasks.base import SCORER_VERSION, Task
 from czrun.tasks.evidence import Confusion, Evidence, Measured
 from czrun.tasks.registry import metric_infos
+from czrun.trial_scores import MeasuredTrial, score_trials
 
 PER_CLASS = "f1_per_class/"
 

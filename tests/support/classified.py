@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from czrun.metrics.classification import METRICS, label_families
-from czrun.score import MeasuredTrial, score_trials
 from czrun.scores import MetricScore
 from czrun.tasks.base import Task
 from czrun.tasks.evidence import Evidence, Truth
 from czrun.tasks.labels import CELL_TYPE_CLASSIFICATION
+from czrun.trial_scores import MeasuredTrial, score_trials
 
 
 @dataclass(frozen=True)
