@@ -9,26 +9,36 @@ import resource
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass
 
 import numpy as np
 import sklearn.metrics as sk
+from numpy.typing import NDArray
 
-from czrun.metrics.classification import evaluate
-from czrun.score import ClassifiedTrial, score_classification
+from czrun.metrics.classification import METRICS, evaluate, label_families
+from czrun.trial_scores import MeasuredTrial, score_trials
 
 
-def cells(n: int, k: int) -> ClassifiedTrial:
+@dataclass(frozen=True)
+class Classified:
+    """Cells with their classes, and what a classifier said of them."""
+
+    true: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    proba: NDArray[np.float64]
+
+
+def cells(n: int, k: int) -> Classified:
     """Make `n` cells of `k` classes and a classifier that is right about every other time."""
     rng = np.random.default_rng(0)
     true = rng.integers(k, size=n)
     logits = rng.normal(size=(n, k))
     logits[np.arange(n), true] += 2
     proba = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    return ClassifiedTrial(0, 0, true, proba.argmax(axis=1), proba)
+    return Classified(true, proba.argmax(axis=1), proba)
 
 
-def scikit_learn_points(trial: ClassifiedTrial) -> None:
+def scikit_learn_points(trial: Classified) -> None:
     """Compute what scikit-learn has of the same metrics: no intervals, no calibration error."""
     true, predicted = trial.true, trial.predicted
     with warnings.catch_warnings():
@@ -46,6 +56,13 @@ def scikit_learn_points(trial: ClassifiedTrial) -> None:
         sk.log_loss(true, trial.proba)
 
 
+def with_intervals(trial: Classified, k: int, clusters: NDArray[np.int64] | None = None) -> None:
+    """Compute all metrics with their intervals."""
+    classes = [f"class {code}" for code in range(k)]
+    families = label_families(trial.true, trial.predicted, trial.proba, classes)
+    score_trials([MeasuredTrial(0, 0, families, len(trial.true), clusters=clusters)], METRICS)
+
+
 def best_of(repeats: int, work: Callable[[], object]) -> float:
     """Return the shortest of `repeats` timings, in seconds."""
     seconds = []
@@ -59,12 +76,11 @@ def best_of(repeats: int, work: Callable[[], object]) -> float:
 def report(n: int, k: int, repeats: int) -> None:
     """Print one line for `n` cells of `k` classes."""
     one = cells(n, k)
-    clustered = replace(one, clusters=np.arange(n) % 12)
-    classes = [f"class {code}" for code in range(k)]
+    donors = np.arange(n) % 12
     peer = best_of(repeats, lambda: scikit_learn_points(one))
     points = best_of(repeats, lambda: evaluate(one.true, one.predicted, one.proba, k))
-    by_cell = best_of(repeats, lambda: score_classification([one], classes))
-    by_donor = best_of(repeats, lambda: score_classification([clustered], classes))
+    by_cell = best_of(repeats, lambda: with_intervals(one, k))
+    by_donor = best_of(repeats, lambda: with_intervals(one, k, donors))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
         f"{n:>8,} cells, {k:>2} classes: scikit-learn points {peer:.3f} s; points {points:.3f} s "

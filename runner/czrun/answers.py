@@ -70,6 +70,30 @@ def _read_conditions(path: Path) -> list[str] | None:
     return [row[column] or "" for row in rows]
 
 
+def in_order(
+    array: NDArray[Any], axes: Sequence[str], order: Sequence[int], conditions: Sequence[Condition]
+) -> NDArray[Any]:
+    """Bring an array whose rows follow `order` into the order of the conditions; another stays as it is.
+
+    Parameters
+    ----------
+    array
+        An answer.
+    axes
+        What its axes are: rows may be conditions, or the cells of one condition after another.
+    order
+        The condition of each row, or of each run of cells, by number.
+    conditions
+        What was asked for.
+    """
+    if not axes or axes[0] not in ("n_conditions", "n_cells"):
+        return array
+    sizes = [1 if axes[0] == "n_conditions" else conditions[number].n_cells for number in order]
+    pieces = np.split(np.arange(len(array)), np.cumsum(sizes)[:-1])
+    rows = np.concatenate([pieces[at] for at in np.argsort(order)])
+    return np.take(array, rows, axis=0)
+
+
 def checked_embedding(
     embedding: NDArray[np.floating[Any]], n_obs: int, dataset: str
 ) -> NDArray[np.floating[Any]]:

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from czrun.errors import ScoringError
 from czrun.records import ClassRecord, IntervalRecord, MetricRecord, ScoreSheet
-from czrun.score import MeasuredTrial, score_trials
 from czrun.scores import MetricScore
 from czrun.tasks.base import SCORER_VERSION, Task
 from czrun.tasks.evidence import Confusion, Evidence, Measured
 from czrun.tasks.registry import metric_infos
+from czrun.trial_scores import MeasuredTrial, score_trials
 
 PER_CLASS = "f1_per_class/"
 
@@ -55,10 +55,18 @@ class AssessedTrial:
         names: Sequence[str],
         clusters: NDArray[np.int32] | None,
     ) -> AssessedTrial:
-        """Measure one trial; raises ScoringError when the evidence doesn't fit together."""
+        """Measure one trial; raises ScoringError when what is measured doesn't fit together."""
         measured = task.measure(evidence)
         own = clusters if measured.unit == "cells" else None
-        return cls(fold, seed, measured, measured.items or names, own)
+        named = names if measured.items is None else measured.items
+        counts = {"names": len(named), **{repr(name): len(each) for name, each in measured.rows.items()}}
+        if wrong := [f"{count:,} {what}" for what, count in counts.items() if count != measured.n_items]:
+            raise ScoringError(
+                f"Task {task.id} measures {measured.n_items:,} {measured.unit}, but gives "
+                f"{', '.join(wrong)}.",
+                "Mend the task: every row that measure returns has an entry for each item, and so has items.",
+            )
+        return cls(fold, seed, measured, named, own)
 
     def write_rows(self, path: Path) -> None:
         """Write the table of single answers: one row an item."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from czrun.annotations import Annotated, annotate
-from czrun.answers import checked_embedding, condition_order, some_of
+from czrun.answers import checked_embedding, condition_order, in_order, some_of
 from czrun.arrangement import Arrangement, arrange
 from czrun.assess import AssessedTrial, make_sheet
 from czrun.cells import CellSource, ImageSource
@@ -101,9 +101,8 @@ def score_predictions(
     try:
         cells = annotate(source, request.spec, request.plan, task)
         desk = _Desk(source, cells, request, _arrangements(cells, request))
-        order = condition_order(predictions, desk.folds[0].conditions)
-        answers = desk.read(predictions, order) if predictions else desk.take(embedding)
-        trials = tuple(desk.assess(answers, order, fold) for fold in range(request.plan.n_folds))
+        answers = desk.read(predictions) if predictions else desk.take(embedding)
+        trials = tuple(desk.assess(answers, fold) for fold in range(request.plan.n_folds))
     finally:
         source.close()
     record = ScoreRecord(
@@ -149,15 +148,16 @@ class _Desk:
     def task(self) -> Task:
         return self.request.task
 
-    def read(self, folder: Path, order: Sequence[int]) -> Arrays:
+    def read(self, folder: Path) -> Arrays:
         """Read and check the files; raises ContractError with every problem."""
         if not folder.is_dir():
             raise UsageError(f"There is no folder {folder}.", "It holds the files that the task asks for.")
+        order = condition_order(folder, self.folds[0].conditions)
         where = folder.resolve()
         findings, root = Findings(), os.open(where.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             names = self.source.obs_names().astype(str).tolist()
-            found = read_view(root, self._wanted(where.name, order), names, findings)
+            found = read_view(root, self._wanted(where.name), names, findings)
         finally:
             os.close(root)
         if found is None:
@@ -165,7 +165,12 @@ class _Desk:
                 f"The files in {folder} can't be scored:\n{listing(findings.problems)}",
                 f"`czrun tasks show {self.task.id}` says what they must hold: {self._rows_wanted(order)}",
             )
-        return found
+        conditions = self.folds[0].conditions
+        return {
+            slot.key: in_order(found[slot.key], slot.axes, order, conditions)
+            for slot in self.task.outputs
+            if slot.key in found
+        }
 
     def _rows_wanted(self, order: Sequence[int]) -> str:
         if self.task.design is not Design.PERTURBATION:
@@ -181,7 +186,7 @@ class _Desk:
             raise UsageError(f"Task {self.task.id} is not scored on an embedding.", f"It takes {wanted}.")
         return {"embedding": checked_embedding(embedding, self.source.n_obs, self.request.spec.name)}
 
-    def _wanted(self, view: str, order: Sequence[int]) -> WantedView:
+    def _wanted(self, view: str) -> WantedView:
         classes = self.cells.categorical("label").categories if self.task.has_classes else ()
         sizes = {
             "n_obs": self.source.n_obs,
@@ -190,15 +195,15 @@ class _Desk:
         }
         if self.task.design is Design.PERTURBATION:
             conditions = self.folds[0].conditions
-            sizes["n_conditions"] = len(order)
-            sizes["n_cells"] = sum(conditions[number].n_cells for number in order)
+            sizes["n_conditions"] = len(conditions)
+            sizes["n_cells"] = sum(each.n_cells for each in conditions)
         files = tuple(
             WantedFile(slot.name, slot.content, slot.required, slot.shape(sizes))
             for slot in self.task.outputs
         )
         return WantedView(view, classes, files, self.task.one_of)
 
-    def assess(self, answers: Arrays, order: Sequence[int], fold: int) -> AssessedTrial:
+    def assess(self, answers: Arrays, fold: int) -> AssessedTrial:
         """Measure one fold."""
         chosen, cells = self.folds[fold], self.cells
         perturbations = None
@@ -206,7 +211,7 @@ class _Desk:
             from czrun.treated import perturbations_in
 
             source: CellSource = self.source  # type: ignore[assignment]
-            perturbations = perturbations_in(source, cells, chosen, order)
+            perturbations = perturbations_in(source, cells, chosen)
         evidence = Evidence(
             answers=self._part(answers, self.task.outputs, chosen.predict),
             truth=self._truth(chosen.predict),

@@ -49,22 +49,16 @@ def read_perturbations(prepared: Path, facts: DatasetFacts, truth: Truth) -> Tru
     return _assemble(conditions, treated, codes, control, truth, genes, is_log1p=space.is_log1p)
 
 
-def perturbations_in(
-    source: CellSource, cells: Annotated, arrangement: Arrangement, order: Sequence[int]
-) -> TruePerturbations:
-    """Take the cells from their source; `order` lists the conditions wanted, by number."""
+def perturbations_in(source: CellSource, cells: Annotated, arrangement: Arrangement) -> TruePerturbations:
+    """Take the cells that an arrangement asks for, and its control cells, from their source."""
     space = Space.of(source.x, source.n_vars)
-    place = {condition: at for at, condition in enumerate(order)}
-    rank = np.array([place.get(number, -1) for number in range(len(arrangement.conditions))])
-    codes = rank[arrangement.treated_condition]
-    chosen = np.argsort(codes, kind="stable")[int((codes < 0).sum()) :]
     context = (
         {"context": cells.columns["context"].take(arrangement.predict)} if "context" in cells.columns else {}
     )
     return _assemble(
-        [arrangement.conditions[number] for number in order],
-        gather_cells(source, cells.rows[arrangement.treated[chosen]], space),
-        codes[chosen].astype(np.int64),
+        arrangement.conditions,
+        gather_cells(source, cells.rows[arrangement.treated], space),
+        arrangement.treated_condition.astype(np.int64),
         gather_cells(source, cells.rows[arrangement.predict], space),
         truth_of(context),
         source.genes().ids.tolist(),

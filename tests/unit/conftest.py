@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from command_line import Czrun, command_line
 
 # The same examples every time: a red test is a changed promise, not bad luck. No deadline.
 settings.register_profile(
@@ -37,3 +40,12 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def home(tmp_path: Path) -> Path:
     """The cache of this test alone."""
     return tmp_path / "home"
+
+
+@pytest.fixture
+def czrun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Czrun]:
+    """The command line, in this process and in a folder of its own."""
+    with command_line(tmp_path, monkeypatch, capsys) as run:
+        yield run

@@ -23,7 +23,7 @@ from czrun.tasks.labels import REFERENCE_EMBEDDING
 from czrun.tasks.perturbation import PERTURBATION_PREDICTION
 from czrun.tasks.registry import all_tasks
 from czrun.truth import TREATED, read_truth
-from made_cells import dense, made_cells, prepared, read, request_for, written
+from made_cells import cell_numbers, numbered_cells, prepared, read, request_for, written
 from made_images import made_images
 from made_tasks import BATCHES, IMAGES, LABELS_OR_EMBEDDING, NOVELTY, ORGANISMS, PLAIN, TIMES
 
@@ -36,7 +36,7 @@ DRUGS = ["DMSO", "CANARY_a", "CANARY_b", "CANARY_c"] * 12
 @pytest.fixture(name="path")
 def _path(tmp_path: Path) -> Path:
     """Forty-eight cells of which each has a number of its own in its second gene."""
-    cells = made_cells(
+    cells = numbered_cells(
         48,
         cell_type=["CANARY_label_1", "CANARY_label_2"] * 24,
         donor_id=[f"CANARY_donor_{i % 4}" for i in range(48)],
@@ -47,16 +47,8 @@ def _path(tmp_path: Path) -> Path:
         perturbation=DRUGS,
         CANARY_column=["CANARY_value", None] * 24,
     )
-    X = dense(cells.X).copy()
-    X[:, 1] = 1000 + np.arange(48)
-    cells.X = X
     cells.obs_names = [f"CANARY_cell_{i:03d}" for i in range(48)]
     return written(cells, tmp_path / "CANARY_file.h5ad")
-
-
-def numbers(file: Path) -> list[int]:
-    """Say which of the source's cells are in a file, by the number that each has."""
-    return (dense(read(file).X)[:, 1] - 1000).astype(int).tolist()
 
 
 def rows_of(table: Path) -> list[dict[str, str]]:
@@ -106,8 +98,8 @@ class TestSides:
     def test_the_whole_is_all_cells_in_both_phases_under_other_ids_in_another_order(self, path: Path) -> None:
         folder, manifest = make(path, "plain")
         fit, predict = folder / "fit" / "train.h5ad", folder / "predict" / "v0.h5ad"
-        assert sorted(numbers(fit)) == sorted(numbers(predict)) == list(range(48))
-        assert numbers(fit) != numbers(predict)
+        assert sorted(cell_numbers(fit)) == sorted(cell_numbers(predict)) == list(range(48))
+        assert cell_numbers(fit) != cell_numbers(predict)
         assert not set(read(fit).obs_names) & set(read(predict).obs_names)
         assert (manifest.n_fit, manifest.n_predict) == (48, 48)
 
@@ -115,34 +107,39 @@ class TestSides:
         folder, _ = make(path, "organisms")
         assert len(set(read(folder / "fit" / "train.h5ad").obs["organism"])) == 1
         assert len(set(read(folder / "predict" / "v0.h5ad").obs["organism"])) == 1
-        assert not set(numbers(folder / "fit" / "train.h5ad")) & set(numbers(folder / "predict" / "v0.h5ad"))
+        assert not set(cell_numbers(folder / "fit" / "train.h5ad")) & set(
+            cell_numbers(folder / "predict" / "v0.h5ad")
+        )
 
     def test_anomalies_are_in_predict_only_and_all_of_them(self, path: Path) -> None:
         folder, _ = make(path, "novelty")
         anomalous = {row for row in range(48) if row % 4 == 1}
-        assert not anomalous & set(numbers(folder / "fit" / "train.h5ad"))
-        assert anomalous < set(numbers(folder / "predict" / "v0.h5ad"))
+        assert not anomalous & set(cell_numbers(folder / "fit" / "train.h5ad"))
+        assert anomalous < set(cell_numbers(folder / "predict" / "v0.h5ad"))
         truth = read_truth(folder, "v0")[0]
-        told = np.array(numbers(folder / "predict" / "v0.h5ad"))[truth.columns["anomaly"]]
+        told = np.array(cell_numbers(folder / "predict" / "v0.h5ad"))[truth.columns["anomaly"]]
         assert set(told) == anomalous
 
     def test_the_reference_is_fit_s_cells_without_labels_ids_or_order(self, path: Path) -> None:
         folder, manifest = make(path, "reference")
         fit, again = folder / "fit" / "train.h5ad", folder / "predict" / "reference.h5ad"
-        assert sorted(numbers(fit)) == sorted(numbers(again))
-        assert numbers(fit) != numbers(again)
+        assert sorted(cell_numbers(fit)) == sorted(cell_numbers(again))
+        assert cell_numbers(fit) != cell_numbers(again)
         assert not set(read(fit).obs_names) & set(read(again).obs_names)
         assert list(read(again).obs.columns) == []
         assert manifest.views == {"v0": manifest.n_predict, "reference": manifest.n_fit}
         truth, _, names = read_truth(folder, "reference")
-        assert names == [f"CANARY_cell_{number:03d}" for number in numbers(again)]
-        assert truth.texts("label") == [f"CANARY_label_{number % 2 + 1}" for number in numbers(again)]
+        assert names == [f"CANARY_cell_{number:03d}" for number in cell_numbers(again)]
+        assert truth.texts("label") == [f"CANARY_label_{number % 2 + 1}" for number in cell_numbers(again)]
         assert np.load(folder / "ids" / "reference.npy").astype(str).tolist() == list(read(again).obs_names)
 
     def test_cells_that_are_asked_for_are_in_the_host_s_folder_only(self, path: Path) -> None:
         folder, manifest = make(path, "perturbations")
-        treated = numbers(folder / "truth" / f"{TREATED}.h5ad")
-        fit, predict = numbers(folder / "fit" / "train.h5ad"), numbers(folder / "predict" / "v0.h5ad")
+        treated = cell_numbers(folder / "truth" / f"{TREATED}.h5ad")
+        fit, predict = (
+            cell_numbers(folder / "fit" / "train.h5ad"),
+            cell_numbers(folder / "predict" / "v0.h5ad"),
+        )
         assert treated
         assert not set(treated) & {*fit, *predict}
         assert sorted({*treated, *fit}) == list(range(48))
@@ -153,7 +150,7 @@ class TestSides:
         folder, manifest = make(path, "perturbations")
         table = rows_of(folder / "predict" / "v0.conditions.csv")
         treated = read(folder / "truth" / f"{TREATED}.h5ad")
-        rows = numbers(folder / "truth" / f"{TREATED}.h5ad")
+        rows = cell_numbers(folder / "truth" / f"{TREATED}.h5ad")
         assert list(treated.obs["condition"].cat.categories) == [row["condition"] for row in table]
         assert len(table) == manifest.n_conditions == 2
         for row in table:
@@ -173,7 +170,7 @@ class TestSides:
         folder, manifest = make(written(cells, path.with_name("few.h5ad")), "perturbations", plan=WHOLE)
         assert any("were left out" in note for note in manifest.notes)
         assert manifest.n_conditions == 3
-        assert sorted(numbers(folder / "fit" / "train.h5ad")) == list(range(0, 48, 4))
+        assert sorted(cell_numbers(folder / "fit" / "train.h5ad")) == list(range(0, 48, 4))
 
 
 class TestJob:
@@ -295,12 +292,14 @@ class TestColumns:
         folder, _ = make(path, "perturbations")
         controls = read(folder / "fit" / "train.h5ad").obs["is_control"]
         assert controls.dtype == bool
-        rows = numbers(folder / "fit" / "train.h5ad")
+        rows = cell_numbers(folder / "fit" / "train.h5ad")
         assert controls.tolist() == [number % 4 == 0 for number in rows]
         folder, _ = make(path, "times")
         times = read(folder / "fit" / "train.h5ad").obs["time"]
         assert times.dtype == np.float64
-        assert times.tolist() == [1234.5678 + number % 6 for number in numbers(folder / "fit" / "train.h5ad")]
+        assert times.tolist() == [
+            1234.5678 + number % 6 for number in cell_numbers(folder / "fit" / "train.h5ad")
+        ]
 
     def test_a_control_cell_is_called_control(self, path: Path) -> None:
         folder, _ = make(path, "perturbations")

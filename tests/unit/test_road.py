@@ -11,23 +11,21 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from asked import asked, changed
-from czrun.collect import Collected
 from czrun.contract.job import MODEL_DIR, OUTPUT_DIR, Verb
 from czrun.contract.outcome import Status
 from czrun.errors import Cancelled, ContractError, EngineError, ModelError, StorageError, UsageError
 from czrun.evaluation import run_evaluation
 from czrun.options import EvaluateOptions
-from czrun.outputs import Findings, WantedView, read_view
 from czrun.records import RECORD_FILE, RunRecord, run_folders
 from czrun.results import EvaluationResult
 from czrun.split_plan import SplitKind, SplitPlan
 from czrun.storage import cache_home
 from fake_engine import CONTROL, INFO, FakeEngine, answer, ended, image
 from made_cells import made_cells, written
+from reader_here import ReaderHere
 
 SUPPORT = Path(__file__).parents[1] / "support"
 
@@ -36,30 +34,6 @@ SUPPORT = Path(__file__).parents[1] / "support"
 def options(tmp_path: Path) -> EvaluateOptions:
     path = written(made_cells(), tmp_path / "cells.h5ad")
     return asked("model:1", path, tmp_path / "runs")
-
-
-class ReaderHere:
-    """Reads outputs in this process: starting another takes longer than all else, and has its own tests."""
-
-    def __init__(self, output: Path, ids: dict[str, Path], _user: int | None) -> None:
-        self.output, self.ids = output, ids
-
-    def read(self, wanted: list[WantedView], _n_obs: int, _most_bytes: int) -> Collected:
-        findings, folder = Findings(), os.open(self.output, os.O_RDONLY)
-        answers = {}
-        for view in wanted:
-            ids = np.load(self.ids[view.view]).astype(str).tolist()
-            answers[view.view] = read_view(folder, view, ids, findings)
-        os.close(folder)
-        return Collected(
-            None if findings.problems else answers, tuple(findings.problems), findings.is_hostile
-        )
-
-    def __enter__(self) -> ReaderHere:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Hold nothing."""
 
 
 @pytest.fixture(autouse=True)

@@ -51,7 +51,7 @@ BUILT_IN: Mapping[str, Task] = {
 
 def all_tasks() -> dict[str, Task]:
     """Return the built-in tasks and those that installed packages add."""
-    added = {point.name: _load_task(point) for point in _points(_TASKS)}
+    added = {point.name: _load_task(point) for point in _points(_TASKS) if point.name not in BUILT_IN}
     return {name: _extended(task) for name, task in {**added, **BUILT_IN}.items()}
 
 

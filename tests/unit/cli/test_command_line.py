@@ -6,15 +6,13 @@ import csv
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from czrun.cli.app import main
+from command_line import Czrun, Done
 from czrun.version import __version__
 from made_cells import made_cells, written
 from made_records import RUN_ID, made_record, saved
@@ -41,32 +39,6 @@ MISTYPED = [
     (["tasks", "show"], "Missing argument"),
     (["--verbose"], "No such option"),
 ]
-
-Done = subprocess.CompletedProcess[str]
-Czrun = Callable[..., Done]
-
-
-@pytest.fixture
-def czrun(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Czrun]:
-    """Run the command line in this process, in a folder of its own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    handler = signal.getsignal(signal.SIGTERM)
-
-    def run(*arguments: str, **environment: str) -> Done:
-        with monkeypatch.context() as patch:
-            patch.setattr(sys, "argv", ["czrun", *arguments])
-            for name, value in environment.items():
-                patch.setenv(name, value)
-            with pytest.raises(SystemExit) as ended:
-                main()
-        out, err = capsys.readouterr()
-        return subprocess.CompletedProcess(arguments, int(ended.value.code or 0), out, err)
-
-    yield run
-    signal.signal(signal.SIGTERM, handler)
 
 
 @pytest.fixture
