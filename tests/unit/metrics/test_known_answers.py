@@ -160,8 +160,8 @@ TABLE: dict[str, Row] = {
     "scib_overall": row(
         ALMOST_ALL,
         near(0.52, 0.03),
-        "silhouette, isolated_labels, clisi, pcr_comparison, batch_silhouette, graph_connectivity, ilisi, kbet "
-        "are undefined",
+        "silhouette, isolated_labels, clisi, pcr_comparison, batch_silhouette, graph_connectivity, ilisi, "
+        "kbet are undefined",
         two_cells="silhouette, isolated_labels, clisi, batch_silhouette, ilisi, kbet are undefined",
         one_label="silhouette, isolated_labels, clisi are undefined",
         one_batch="isolated_labels, pcr_comparison, batch_silhouette, ilisi, kbet are undefined",
@@ -217,7 +217,7 @@ TABLE: dict[str, Row] = {
         [name for name in ANOMALY if name != "anomaly_auroc"],
         row(1, CHANCE, 1 / 3, two_cells=1, one_label=NO_ANOMALY),
     ),
-    # Classifiers: three labels of equal size. The 18 averages by donor and label that an organism has scatter;
+    # Classifiers: three labels of equal size. The 18 averages that an organism has, by donor and label, scatter;
     # cells taken twice are averaged to the same.
     **{
         name: row(
