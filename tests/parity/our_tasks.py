@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from czrun.metrics.base import MetricValue
-from czrun.metrics.embedded import Embedded
+from czrun import metrics
+from czrun.metrics import Embedded, MetricValue
 from parity_inputs import Cells, Perturbed
 
 Values = dict[str, MetricValue]
@@ -19,17 +19,13 @@ ORGANISMS = {"human": "homo_sapiens", "mouse": "mus_musculus"}
 
 def clustering(cells: Cells) -> Values:
     """Hold Leiden's clusters against the labels."""
-    from czrun.metrics.partitions import ari, nmi
-
     clusters = Embedded(cells.embedding, SEED).clusters()
-    return {"ari": ari(cells.labels, clusters), "nmi": nmi(cells.labels, clusters)}
+    return {"ari": metrics.ari(cells.labels, clusters), "nmi": metrics.nmi(cells.labels, clusters)}
 
 
 def embedding(cells: Cells) -> Values:
     """Look at how labels lie together."""
-    from czrun.metrics.silhouettes import silhouette
-
-    return {"silhouette": silhouette(Embedded(cells.embedding, SEED), cells.labels)}
+    return {"silhouette": metrics.silhouette(Embedded(cells.embedding, SEED), cells.labels)}
 
 
 def batch_integration(cells: Cells) -> Values:
@@ -43,39 +39,29 @@ def cross_species_integration(cells: Cells) -> Values:
 
 
 def _mixed(cells: Cells, batches: Any) -> Values:
-    from czrun.metrics.mixing import mixing_entropy
-    from czrun.metrics.silhouettes import batch_silhouette
-
     embedded = Embedded(cells.embedding, SEED)
     return {
-        "mixing_entropy": mixing_entropy(embedded, batches),
-        "batch_silhouette": batch_silhouette(embedded, cells.labels, batches),
+        "mixing_entropy": metrics.mixing_entropy(embedded, batches),
+        "batch_silhouette": metrics.batch_silhouette(embedded, cells.labels, batches),
     }
 
 
 def label_prediction(cells: Cells) -> Values:
     """Find the label in the embedding."""
-    from czrun.metrics.probes import probe_scores
-
-    return probe_scores(cells.embedding, cells.labels, seed=SEED)
+    return metrics.probe_scores(cells.embedding, cells.labels, seed=SEED)
 
 
 def disease_prediction(cells: Cells) -> Values:
     """Find one of two labels."""
-    from czrun.metrics.probes import probe_scores
-
-    return probe_scores(cells.embedding, cells.diseases, seed=SEED)
+    return metrics.probe_scores(cells.embedding, cells.diseases, seed=SEED)
 
 
 def sequential_organization(cells: Cells) -> Values:
     """Look at how cells lie along time."""
-    from czrun.metrics.ordering import ALIGNMENT_K, sequential_alignment
-    from czrun.metrics.silhouettes import silhouette_by_time
-
     embedded = Embedded(cells.embedding, SEED)
     return {
-        "time_silhouette": silhouette_by_time(embedded, cells.times),
-        "sequential_alignment": sequential_alignment(embedded.neighbours(ALIGNMENT_K + 1), cells.times),
+        "time_silhouette": metrics.silhouette_by_time(embedded, cells.times),
+        "sequential_alignment": metrics.sequential_alignment(embedded, cells.times),
     }
 
 
@@ -90,10 +76,12 @@ def cross_species_disease_prediction(cells: Cells) -> Values:
 
 
 def _across(cells: Cells, labels: Any, **how: Any) -> Values:
-    from czrun.metrics.transfer import across_organisms
-
     organisms = [ORGANISMS[name] for name in cells.organisms.tolist()]
-    return across_organisms(cells.embedding, labels, organisms, seed=SEED, **how)
+    embedded = Embedded(cells.embedding, SEED)
+    return {
+        **metrics.across_organisms(embedded, labels, organisms, seed=SEED, **how),
+        **metrics.within_organisms(embedded, labels, organisms, seed=SEED, **how),
+    }
 
 
 def perturbation(inputs: Perturbed) -> Values:

