@@ -119,6 +119,7 @@ class ScoreRecord(ContractModel):
     dataset: str
     dataset_sha256: str
     n_obs: int = Field(description="Cells that took part.")
+    cluster_key: str | None = Field(default=None, description="obs column by which intervals are clustered.")
     split: dict[str, JsonValue]
     scores: ScoreSheet
     notes: tuple[str, ...] = ()

@@ -111,6 +111,7 @@ def score_predictions(
         dataset=request.spec.name,
         dataset_sha256=request.sha256,
         n_obs=len(cells.rows),
+        cluster_key=cells.cluster_key,
         split=request.plan.describe(),
         scores=make_sheet(task, trials),
         notes=tuple(dict.fromkeys(note for fold in desk.folds for note in (*cells.notes, *fold.notes))),

@@ -82,7 +82,10 @@ def print_scores(record: ScoreRecord, style: str, metrics: Sequence[str]) -> Non
     else:
         _echo(score_headline(record), bold=True)
         _print_rows(rows, record.primary_metric, with_control=False)
-        for line in (interval_note(record.scores), *(f"note: {note}" for note in record.notes)):
+        for line in (
+            interval_note(record.scores, record.cluster_key),
+            *(f"note: {note}" for note in record.notes),
+        ):
             if line:
                 _echo(line, dim=True)
 

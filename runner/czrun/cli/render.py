@@ -110,7 +110,8 @@ def print_task(task: Task, metrics: Mapping[str, MetricInfo]) -> None:
     console.print()
     table = Table(pad_edge=False, box=None, header_style="dim", padding=(0, 2, 0, 0))
     for name in ("metric", "range", "better", "from", "undefined when", "reference"):
-        table.add_column(name, overflow="fold")
+        # Ids are copied and searched for, on a narrow terminal as well.
+        table.add_column(name, overflow="fold", no_wrap=name == "metric")
     for name in task.metrics:
         info = metrics[name]
         better = {True: "higher", False: "lower", None: "–"}[info.higher_is_better]
