@@ -217,8 +217,8 @@ TABLE: dict[str, Row] = {
         [name for name in ANOMALY if name != "anomaly_auroc"],
         row(1, CHANCE, 1 / 3, two_cells=1, one_label=NO_ANOMALY),
     ),
-    # Classifiers: three labels of equal size. The 18 averages that an organism has, by donor and label, scatter;
-    # cells taken twice are averaged to the same.
+    # Classifiers: three labels of equal size. The 18 averages of an organism scatter; of cells taken twice they
+    # are the same.
     **{
         name: row(
             1,
