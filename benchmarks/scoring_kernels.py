@@ -9,26 +9,43 @@ import resource
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import sklearn.metrics as sk
+from numpy.typing import NDArray
 
-from czrun.metrics.classification import evaluate
-from czrun.score import ClassifiedTrial, score_classification
+from czrun.metrics.classification import METRICS, evaluate, label_families
+from czrun.pooling import MeasuredTrial, score_trials
 
 
-def cells(n: int, k: int) -> ClassifiedTrial:
+@dataclass(frozen=True)
+class Classified:
+    """Cells, and what a classifier made of them."""
+
+    true: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    proba: NDArray[np.float64]
+
+    def score(self, donors: NDArray[np.int64] | None = None) -> dict[str, Any]:
+        """Compute all metrics with their intervals."""
+        classes = [f"class {code}" for code in range(self.proba.shape[1])]
+        families = label_families(self.true, self.predicted, self.proba, classes)
+        return dict(score_trials([MeasuredTrial(0, 0, families, len(self.true), clusters=donors)], METRICS))
+
+
+def cells(n: int, k: int) -> Classified:
     """Make `n` cells of `k` classes and a classifier that is right about every other time."""
     rng = np.random.default_rng(0)
     true = rng.integers(k, size=n)
     logits = rng.normal(size=(n, k))
     logits[np.arange(n), true] += 2
     proba = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    return ClassifiedTrial(0, 0, true, proba.argmax(axis=1), proba)
+    return Classified(true, proba.argmax(axis=1), proba)
 
 
-def scikit_learn_points(trial: ClassifiedTrial) -> None:
+def scikit_learn_points(trial: Classified) -> None:
     """Compute what scikit-learn has of the same metrics: no intervals, no calibration error."""
     true, predicted = trial.true, trial.predicted
     with warnings.catch_warnings():
@@ -59,12 +76,10 @@ def best_of(repeats: int, work: Callable[[], object]) -> float:
 def report(n: int, k: int, repeats: int) -> None:
     """Print one line for `n` cells of `k` classes."""
     one = cells(n, k)
-    clustered = replace(one, clusters=np.arange(n) % 12)
-    classes = [f"class {code}" for code in range(k)]
     peer = best_of(repeats, lambda: scikit_learn_points(one))
     points = best_of(repeats, lambda: evaluate(one.true, one.predicted, one.proba, k))
-    by_cell = best_of(repeats, lambda: score_classification([one], classes))
-    by_donor = best_of(repeats, lambda: score_classification([clustered], classes))
+    by_cell = best_of(repeats, one.score)
+    by_donor = best_of(repeats, lambda: one.score(np.arange(n) % 12))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
         f"{n:>8,} cells, {k:>2} classes: scikit-learn points {peer:.3f} s; points {points:.3f} s "

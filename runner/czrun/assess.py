@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from czrun.errors import ScoringError
+from czrun.pooling import MeasuredTrial, score_trials
 from czrun.records import ClassRecord, IntervalRecord, MetricRecord, ScoreSheet
-from czrun.score import MeasuredTrial, score_trials
 from czrun.scores import MetricScore
 from czrun.tasks.base import SCORER_VERSION, Task
 from czrun.tasks.evidence import Confusion, Evidence, Measured

@@ -365,8 +365,8 @@ def wanted_view(trial: Trial, view: str, n_obs: int) -> Any:  # noqa: ANN401 - o
 
 def _import_ahead() -> None:
     """Import, while the container runs, what comes after it: 0.2 s that nobody then waits for."""
-    if "czrun.score" not in sys.modules:
-        Thread(target=lambda: [import_module(name) for name in ("czrun.collect", "czrun.score")]).start()
+    if "czrun.pooling" not in sys.modules:
+        Thread(target=lambda: [import_module(name) for name in ("czrun.collect", "czrun.pooling")]).start()
 
 
 def _relative(log: Path) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from czrun.metrics.classification import METRICS, label_families
-from czrun.score import MeasuredTrial, score_trials
+from czrun.pooling import MeasuredTrial, score_trials
 from czrun.scores import MetricScore
 
 
