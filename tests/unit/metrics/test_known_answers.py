@@ -18,7 +18,7 @@ from metric_trials import CALLS, N_CONDITIONS, TRIALS, score
 REFUSED = object()
 """A ScoringError."""
 UNASKED = object()
-"""Not asked: it would take seconds to find the same as for the perfect trial."""
+"""Not asked: cells taken twice have the same averages, and it would take seconds to find so."""
 
 AS_PERFECT = object()
 """The perfect trial's value, give or take rounding and, with every cell taken twice, a little more."""
@@ -217,8 +217,7 @@ TABLE: dict[str, Row] = {
         [name for name in ANOMALY if name != "anomaly_auroc"],
         row(1, CHANCE, 1 / 3, two_cells=1, one_label=NO_ANOMALY),
     ),
-    # Classifiers: three labels of equal size. The 18 averages that an organism has, by donor and label, scatter;
-    # cells taken twice are averaged to the same.
+    # Classifiers, on three labels of equal size. An organism's averages by donor and label are but 18.
     **{
         name: row(
             1,
