@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from czrun.errors import ScoringError
-from czrun.trial_scores import MeasuredTrial, score_trials
 from czrun.records import ClassRecord, IntervalRecord, MetricRecord, ScoreSheet
 from czrun.scores import MetricScore
 from czrun.tasks.base import SCORER_VERSION, Task
