@@ -20,7 +20,7 @@ IntArray = NDArray[np.int64]
 _RECALL = 0.95
 _RECALL_SAMPLE = 1000
 _FEW_LISTS = 32
-_LARGEST_PART = 8
+_LARGEST_PART = 6
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def nearest_approximate(embedding: NDArray[Any], k: int, seed: int = 0) -> Neigh
     """Find most of the `k` nearest cells of every cell, for embeddings of millions of cells.
 
     The cells are sorted into lists by k-means; each cell's neighbours are sought, exactly, in the lists
-    nearest to its own, in as many as it takes to find 95 % of the true neighbours, or in an eighth of all.
+    nearest to its own, in as many as it takes to find 95 % of the true neighbours, or in a sixth of all.
 
     Parameters
     ----------
