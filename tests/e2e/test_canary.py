@@ -126,7 +126,7 @@ def test_prepared_files_of_the_predict_phase_hold_no_byte_of_a_label(
     assert CANARY in planted.read_bytes()
     assert CANARY in (folder / "fit" / "train.h5ad").read_bytes()
     assert [path.name for path in (folder / "predict").iterdir()] == ["v0.h5ad"]
-    for path in (folder / "predict" / "v0.h5ad", folder / "cell_ids.npy"):
+    for path in (folder / "predict" / "v0.h5ad", folder / "ids" / "v0.npy"):
         assert CANARY not in path.read_bytes()
     with h5py.File(folder / "predict" / "v0.h5ad") as file:
         assert list(file["obs"]) == ["_index"]
@@ -163,7 +163,7 @@ def test_other_labels_on_the_same_cells_change_nothing_that_predict_sees(
 
 def test_the_order_of_cells_says_nothing_of_their_labels(fresh: Czrun, oracle: str, planted: Path) -> None:
     fresh.evaluate(oracle, *flags(planted)).succeeded()
-    labels = np.load(prepared(fresh) / "truth" / "labels.npy")
+    labels = np.load(prepared(fresh) / "truth" / "v0.npz")["label"]
     # The source is sorted by label: nearly every neighbour there is of the same class.
     same = np.mean(labels[1:] == labels[:-1])
     expected = np.sum((np.bincount(labels) / len(labels)) ** 2)
