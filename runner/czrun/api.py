@@ -139,8 +139,8 @@ def score(
     ----------
     predictions
         A folder with the files that the task asks for (`czrun tasks show`), one row for each cell of the data
-        set, in its order and by its ids; perturbation tasks may add ``conditions.csv``, which names the rows
-        of ``expression.npy``.
+        set, in its order and by its ids; perturbation tasks may add ``conditions.csv``, whose column
+        ``condition`` names each row of ``expression.npy``.
     dataset, task
         The cells and what was asked of them.
     embedding
