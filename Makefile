@@ -31,8 +31,8 @@ test: env engine base-image images ## Run all tests
 	@$(RUN) pytest -m "not engine" --numprocesses auto
 	@$(RUN) pytest -m engine
 
-test-fast: env ## Run the tests that need no container engine
-	@$(RUN) pytest -m "not engine" --numprocesses auto
+test-fast: env ## Run the tests that need no container engine, the slowest left out
+	@$(RUN) pytest -m "not engine and not slow" --numprocesses auto
 
 check: env ## Lint, formatting, types, import layers, schemas
 	@$(RUN) ruff check .

@@ -16,6 +16,8 @@ from sklearn.metrics import adjusted_rand_score, roc_auc_score
 from answer_checks import problems
 from made_jobs import BATCH_GENES, CLASSES, GENES, TaskBench, make_cells, make_task, write_h5ad
 
+pytestmark = pytest.mark.slow
+
 MODEL_IMAGES = Path(__file__).resolve().parents[2] / "model_images"
 SPECS = [yaml.safe_load(path.read_text()) for path in sorted(MODEL_IMAGES.glob("[!_]*/model.yaml"))]
 PAIRS = [(spec["name"], task) for spec in SPECS for task in spec["tasks"]]

@@ -13,6 +13,8 @@ import pytest
 import our_tasks
 from parity_inputs import INPUTS, digest
 
+pytestmark = pytest.mark.slow
+
 REFERENCE = json.loads(Path(__file__).with_name("reference.json").read_text())
 
 # What cz-benchmarks calls a score, and the prefixes of ours, by classifier.

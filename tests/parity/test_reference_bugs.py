@@ -24,6 +24,8 @@ from czrun.metrics import Embedded
 from czrun.metrics.silhouettes import batch_silhouette_family
 from parity_inputs import BUNDLED, Cells, synthetic
 
+pytestmark = pytest.mark.slow
+
 THEIRS: dict[str, Any] = json.loads(Path(__file__).with_name("reference.json").read_text())["faults"]
 
 EMBEDDING_TASKS = (

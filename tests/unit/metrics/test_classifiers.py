@@ -17,6 +17,8 @@ from sklearn.preprocessing import StandardScaler
 from czrun.metrics.classifiers import Recipe, judge
 from czrun.metrics.cross_validation import CrossJudged, judge_folds, stratified_sample, why_no_folds
 
+pytestmark = pytest.mark.slow
+
 RECIPE = Recipe(centred=True, max_iter=100)
 
 

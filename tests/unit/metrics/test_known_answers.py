@@ -15,6 +15,8 @@ from czrun.metrics.registry import all_metrics
 from czrun.metrics.transfer import METRICS as TRANSFER
 from metric_trials import CALLS, N_CONDITIONS, TRIALS, score
 
+pytestmark = pytest.mark.slow
+
 REFUSED = object()
 """A ScoringError."""
 UNASKED = object()

@@ -14,6 +14,8 @@ from czrun.metrics.judged import plain_values
 from czrun.metrics.probes import METRICS, probe_families, probe_scores
 from czrun.statistics import Units
 
+pytestmark = pytest.mark.slow
+
 # From MetadataLabelPredictionTask().run(embedding, labels) of cz-benchmarks 0.15.0 with scikit-learn 1.9.1 on
 # labelled_cells(7, k) with "rare" in place of the first four labels: accuracy, F1, precision, recall, AUROC.
 CZ_BENCHMARKS = {

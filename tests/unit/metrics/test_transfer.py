@@ -21,6 +21,8 @@ from czrun.metrics.transfer import (
 )
 from czrun.statistics import Units
 
+pytestmark = pytest.mark.slow
+
 SCORES = ("accuracy", "f1", "precision", "recall", "auroc")
 
 # From CrossSpeciesLabelPredictionTask().run(...) of cz-benchmarks 0.15.0 with scikit-learn 1.9.1, the means
