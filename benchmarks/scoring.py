@@ -1,12 +1,17 @@
-"""Scoring side by side with cz-benchmarks, the same work on the same machine in the same run.
+"""cz-benchmarks' tasks, scored by czrun and by cz-benchmarks side by side.
 
-    uv run python benchmarks/scoring.py --peer-python PATH [--cells 5000 20000] [--task TASK] [--json FILE]
+    uv run python benchmarks/scoring.py [--peer-python ENV/bin/python] [--cells 5000 20000 100000]
+        [--tasks clustering ...] [--repeat 3] [--output FILE.jsonl]
 
-PATH is the interpreter of an environment with cz-benchmarks 0.15.0 (tests/parity/README.md says how to make
-it; the variable CZRUN_CZ_BENCHMARKS_PYTHON does as well). Every task runs in a process of its own, theirs and
-ours in turn: *cold* is the whole process, imports and reading the input included; *warm* is the second call
-in it. Beside them stands the limit: what the one step costs that neither can do without, done by the library
-that does it best.
+tests/parity/README.md says how to make cz-benchmarks' environment; CZRUN_CZ_BENCHMARKS_PYTHON names its
+interpreter as well. Without it czrun is measured alone.
+
+Both compute the same metrics of the same cells, see tests/parity, each in a process of its own, in turn.
+*Cold* is from the start of the process to the first answer, imports and reading the cells included, with CPU
+seconds in brackets; *warm* is the second answer of the same process; memory is the peak of the whole process.
+Medians are shown. The limit is what czrun's own work can't do without, done warm by the library that does it
+best: the matrix product of all pairs of cells by BLAS, scikit-learn's forests on all cores, igraph's Leiden
+on a graph that is there, one pass over the predictions.
 """
 
 from __future__ import annotations
@@ -14,17 +19,24 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-PARITY = Path(__file__).resolve().parents[1] / "tests" / "parity"
-sys.path.insert(0, str(PARITY))
+import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "parity"))
+
+from parity_inputs import perturbed, synthetic
+
+WORKER = Path(__file__).with_name("scoring_worker.py")
+PEER_VARIABLE = "CZRUN_CZ_BENCHMARKS_PYTHON"
 TASKS = (
     "clustering",
     "embedding",
@@ -36,170 +48,147 @@ TASKS = (
     "perturbation",
 )
 N_GENES, N_CONDITIONS = 2000, 20
+GOALS = "goals: cold at least 5 times faster, warm 3 times, half the memory"
 
 
 @dataclass(frozen=True)
-class Run:
-    """One process: seconds of its calls, and of the whole of it; CPU seconds; peak memory."""
+class Measured:
+    """One process: seconds, MiB and the values it found."""
 
-    calls: tuple[float, ...]
-    process_s: float
-    cpu_s: float
+    who: str
+    task: str
+    cells: int
+    cold: float
+    cold_cpu: float
+    warm: float
     peak_mib: float
-
-    @property
-    def warm(self) -> float:
-        """Seconds of the second call."""
-        return self.calls[-1]
+    values: dict[str, float | None]
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Measure and print, or be one of the processes that are measured."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--peer-python", default=os.environ.get("CZRUN_CZ_BENCHMARKS_PYTHON"))
-    parser.add_argument("--cells", type=int, nargs="+", default=[5000, 20000])
-    parser.add_argument("--task", action="append", choices=TASKS)
-    parser.add_argument("--calls", type=int, default=2, help="calls in each process; 1 leaves warm out")
-    parser.add_argument("--json", type=Path, help="also append one line a row to this file")
-    parser.add_argument("--one", nargs=3, metavar=("WHO", "TASK", "INPUT"), help=argparse.SUPPRESS)
-    options = parser.parse_args(argv)
-    if options.one:
-        _be_measured(*options.one, options.calls)
-        return
-    print(
-        "| task | cells | cz-benchmarks cold / warm, MiB | czrun cold / warm, MiB "
-        "| ratio cold / warm, memory | limit | warm / limit |"
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    print("|---|---|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory(prefix="czrun-scoring-") as folder:
+    parser.add_argument("--peer-python", default=os.environ.get(PEER_VARIABLE))
+    parser.add_argument("--cells", type=int, nargs="+", default=[5_000, 20_000, 100_000])
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
+    parser.add_argument("--repeat", type=int, default=3, help="processes of each kind")
+    parser.add_argument("--timeout", type=float, default=3600, help="seconds a process may take")
+    parser.add_argument("--output", type=Path, help="also write every process as a line of JSON")
+    options = parser.parse_args()
+    pythons = {"ours": sys.executable, "limit": sys.executable}
+    if options.peer_python:
+        pythons = {"peer": options.peer_python, **pythons}
+    else:
+        print(f"cz-benchmarks isn't measured: name its interpreter with --peer-python or {PEER_VARIABLE}")
+    with tempfile.TemporaryDirectory(prefix="czrun-bench-") as folder:
+        first, n = options.tasks[0], min(options.cells)
+        for (
+            who,
+            python,
+        ) in pythons.items():  # so that no process has to compile bytecode, or wait for the disk
+            measured(python, who, first, n, written(first, n, Path(folder)), options.timeout)
+        print("\n".join(header()))
         for n in options.cells:
-            for task in options.task or TASKS:
-                path = _write_input(task, n, Path(folder))
-                peer = _measure(options.peer_python, "peer", task, path, options.calls)
-                ours = _measure(sys.executable, "ours", task, path, options.calls)
-                limit = _measure(sys.executable, "limit", task, path, 1)
-                print(_row(task, n, peer, ours, limit), flush=True)
-                if options.json:
-                    line = {"task": task, "cells": n, "peer": peer and asdict(peer)}
-                    line |= {"ours": ours and asdict(ours), "limit": limit and asdict(limit)}
-                    with options.json.open("a", encoding="utf-8") as file:
-                        file.write(json.dumps(line) + "\n")
+            for task in options.tasks:
+                cells = written(task, n, Path(folder))
+                found = list(processes(pythons, task, n, cells, options))
+                print(row(found), flush=True)
+                if options.output:
+                    with options.output.open("a", encoding="utf-8") as file:
+                        file.writelines(json.dumps(asdict(each)) + "\n" for each in found)
+    print(GOALS)
 
 
-def _row(task: str, n: int, peer: Run | None, ours: Run | None, limit: Run | None) -> str:
-    if not ours or not limit:
-        return f"| {task} | {n:,} | | failed | | | |"
-    mine = f"{ours.process_s:.1f} s / {ours.warm:.2f} s, {ours.peak_mib:.0f}"
-    theirs = ratio = "–"
-    if peer:
-        theirs = f"{peer.process_s:.1f} s / {peer.warm:.2f} s, {peer.peak_mib:.0f}"
-        ratio = (
-            f"{peer.process_s / ours.process_s:.1f} / {peer.warm / ours.warm:.1f}, "
-            f"{ours.peak_mib / peer.peak_mib:.2f}"
-        )
-    share = f"{ours.warm / limit.warm:.2f}"
-    return f"| {task} | {n:,} | {theirs} | {mine} | {ratio} | {limit.warm:.2f} s | {share} |"
-
-
-def _measure(python: str | None, who: str, task: str, path: Path, calls: int) -> Run | None:
-    """Run one process; None where there is none to run, or it fails."""
-    if not python:
-        return None
-    command = [python, "-W", "ignore", __file__, "--one", who, task, str(path), "--calls", str(calls)]
-    started, (reading, writing) = time.perf_counter(), os.pipe()
-    actions = [(os.POSIX_SPAWN_DUP2, writing, 1), (os.POSIX_SPAWN_CLOSE, reading)]
-    child = os.posix_spawn(python, command, os.environ, file_actions=actions)
-    os.close(writing)
-    with os.fdopen(reading, encoding="utf-8") as file:
-        lines = file.read().splitlines()
-    _, status, usage = os.wait4(child, 0)
-    if status or not lines:
-        print(f"{who} {task} failed with status {status}", file=sys.stderr)
-        return None
-    scale = 1024 if sys.platform == "linux" else 1024**2
-    return Run(
-        calls=tuple(json.loads(lines[-1])),
-        process_s=time.perf_counter() - started,
-        cpu_s=usage.ru_utime + usage.ru_stime,
-        peak_mib=usage.ru_maxrss / scale,
-    )
-
-
-def _write_input(task: str, n: int, folder: Path) -> Path:
-    import numpy as np
-
-    from parity_inputs import perturbed, synthetic
-
-    path = folder / f"{'perturbed' if task == 'perturbation' else 'cells'}-{n}.npz"
+def written(task: str, n: int, folder: Path) -> Path:
+    """Write a task's cells, unless they are there."""
+    kind = "perturbed" if task == "perturbation" else "cells"
+    path = folder / f"{kind}-{n}.npz"
     if not path.exists():
-        inputs = perturbed(n, N_GENES, N_CONDITIONS) if task == "perturbation" else synthetic(n)
-        np.savez(path, **{field.name: getattr(inputs, field.name) for field in fields(inputs)})
+        made = perturbed(n, N_GENES, N_CONDITIONS) if kind == "perturbed" else synthetic(n)
+        np.savez(path, **{name: getattr(made, name) for name in type(made).__dataclass_fields__})
     return path
 
 
-def _be_measured(who: str, task: str, path: str, calls: int) -> None:
-    inputs = _read_input(task, path)
-    work = {"peer": _peer, "ours": _ours, "limit": _limit}[who](task, inputs)
-    seconds = []
-    for _ in range(calls):
-        started = time.perf_counter()
-        work()
-        seconds.append(round(time.perf_counter() - started, 4))
-    print(json.dumps(seconds))
+def processes(
+    pythons: dict[str, str], task: str, n: int, cells: Path, options: argparse.Namespace
+) -> Iterator[Measured]:
+    """Run each kind of process in turn, as often as asked for."""
+    for _ in range(options.repeat):
+        for who, python in pythons.items():
+            yield measured(python, who, task, n, cells, options.timeout)
 
 
-def _read_input(task: str, path: str) -> Any:  # noqa: ANN401 - cells, or perturbed ones
-    import numpy as np
-
-    from parity_inputs import Cells, Perturbed
-
-    with np.load(path, allow_pickle=False) as arrays:
-        kind = Perturbed if task == "perturbation" else Cells
-        return kind(**{name: arrays[name] for name in arrays.files})
-
-
-def _peer(task: str, inputs: Any) -> Callable[[], object]:  # noqa: ANN401
-    import peer_tasks
-
-    return peer_tasks.TASKS[task](inputs).run
-
-
-def _ours(task: str, inputs: Any) -> Callable[[], object]:  # noqa: ANN401
-    import our_tasks
-
-    return lambda: our_tasks.TASKS[task](inputs)
+def measured(python: str, who: str, task: str, n: int, cells: Path, timeout: float) -> Measured:
+    """Run one process; its failure ends the benchmark."""
+    began = time.time()
+    command = [python, "-W", "ignore", str(WORKER), who, task, str(cells), repr(began)]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=timeout, env=environment, check=False
+        )
+    except subprocess.TimeoutExpired:
+        nan = float("nan")
+        return Measured(who, task, n, timeout, nan, nan, nan, {})
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    told: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return Measured(who, task, n, **told)
 
 
-def _limit(task: str, inputs: Any) -> Callable[[], object]:  # noqa: ANN401
-    """Return the step that can't be done without."""
-    if task == "perturbation":
-        return lambda: inputs.predicted.sum(dtype="float64")
-    if "prediction" in task:
-        return lambda: _grow_forests(inputs, n_forests=5 if task == "label_prediction" else 12)
-    return lambda: _multiply(inputs.embedding, half=task == "embedding")
+def header() -> list[str]:
+    """Return the head of the table."""
+    return [
+        "| task | cells | cz-benchmarks cold (cpu) / warm, s | MiB | czrun cold (cpu) / warm, s | MiB "
+        "| faster cold / warm | memory | limit, s | warm to limit |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
 
 
-def _multiply(embedding: Any, *, half: bool) -> None:  # noqa: ANN401
-    """Form the product behind all distances, tile by tile; of half of them where pairs are symmetric."""
-    step = 4096
-    for start in range(0, len(embedding), step):
-        block = embedding[start : start + step]
-        for other in range(start if half else 0, len(embedding), step):
-            block @ embedding[other : other + step].T
+def row(found: Sequence[Measured]) -> str:
+    """Return the table's line on one task."""
+    by = {who: [each for each in found if each.who == who] for who in ("peer", "ours", "limit")}
+    ours, limit = Medians.of(by["ours"]), Medians.of(by["limit"])
+    cells = [ours_or(by["peer"]), f"{ours.times} | {ours.peak_mib:.0f}"]
+    if by["peer"]:
+        peer = Medians.of(by["peer"])
+        cells.append(f"{peer.cold / ours.cold:.1f} / {peer.warm / ours.warm:.1f}")
+        cells.append(f"{ours.peak_mib / peer.peak_mib:.2f}")
+    else:
+        cells += ["–", "–"]
+    cells += [f"{limit.warm:.3g}", f"{ours.warm / limit.warm:.1f}"]
+    return f"| {found[0].task} | {found[0].cells:,} | " + " | ".join(cells) + " |"
 
 
-def _grow_forests(cells: Any, n_forests: int) -> None:  # noqa: ANN401
-    """Let scikit-learn grow as many forests as the task has, on all cores."""
-    import numpy as np
-    from sklearn.ensemble import RandomForestClassifier
+def ours_or(peer: Sequence[Measured]) -> str:
+    """Show the peer's two columns, dashes where it wasn't run."""
+    if not peer:
+        return "– | –"
+    medians = Medians.of(peer)
+    return f"{medians.times} | {medians.peak_mib:.0f}"
 
-    n = len(cells.embedding)
-    size = 4 * n // 5 if n_forests == 5 else n // 2
-    for seed in range(n_forests):
-        rows = np.random.default_rng(seed).permutation(n)
-        forest = RandomForestClassifier(random_state=seed, n_jobs=-1)
-        forest.fit(cells.embedding[rows[:size]], cells.labels[rows[:size]])
-        forest.predict_proba(cells.embedding[rows[size:]])
+
+@dataclass(frozen=True)
+class Medians:
+    """Over processes of one kind."""
+
+    cold: float
+    cold_cpu: float
+    warm: float
+    peak_mib: float
+
+    @classmethod
+    def of(cls, found: Sequence[Measured]) -> Medians:
+        """Take the median of each number."""
+        names = ("cold", "cold_cpu", "warm", "peak_mib")
+        return cls(*(statistics.median(getattr(each, name) for each in found) for name in names))
+
+    @property
+    def times(self) -> str:
+        """Cold, with CPU seconds, and warm."""
+        return f"{self.cold:.3g} ({self.cold_cpu:.3g}) / {self.warm:.3g}"
 
 
 if __name__ == "__main__":
