@@ -52,6 +52,8 @@ bench: env engine base-image images ## Run the benchmarks
 	@$(RUN) python benchmarks/overhead.py
 	@$(RUN) python benchmarks/prepare.py
 	@$(RUN) python benchmarks/scoring_kernels.py
+	@$(RUN) python benchmarks/scoring.py --cells 5000
+	@$(RUN) python benchmarks/tasks.py
 
 clean: ## Remove caches and build output (not .venv, runs or images)
 	@rm -rf .make dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -4,8 +4,8 @@
 
 Metrics run in a process for each family; reading the cells counts in its memory, not in its time. Beside a
 metric's value stands what it says of the first cells, as many as `--check` says: of all of them in full, and
-by a sample such as it takes of a million. The difference is the error that sampling makes; the note tells what
-error it expects.
+by a sample such as it takes of a million. The difference is the error that sampling makes; the note tells
+what error it expects.
 """
 
 from __future__ import annotations
