@@ -1,7 +1,7 @@
 """cz-benchmarks' tasks, scored by czrun and by cz-benchmarks side by side.
 
     uv run python benchmarks/scoring.py [--peer-python ENV/bin/python] [--cells 5000 20000 100000]
-        [--tasks clustering ...] [--repeat 3] [--output FILE.jsonl]
+        [--tasks clustering ...] [--repeat 3] [--calls 2] [--output FILE.jsonl]
 
 tests/parity/README.md says how to make cz-benchmarks' environment; CZRUN_CZ_BENCHMARKS_PYTHON names its
 interpreter as well. Without it czrun is measured alone.
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -53,15 +54,15 @@ GOALS = "goals: cold at least 5 times faster, warm 3 times, half the memory"
 
 @dataclass(frozen=True)
 class Measured:
-    """One process: seconds, MiB and the values it found."""
+    """One process: seconds, MiB and the values it found; None of what took too long, or wasn't asked."""
 
     who: str
     task: str
     cells: int
-    cold: float
-    cold_cpu: float
-    warm: float
-    peak_mib: float
+    cold: float | None
+    cold_cpu: float | None
+    warm: float | None
+    peak_mib: float | None
     values: dict[str, float | None]
 
 
@@ -74,6 +75,7 @@ def main() -> None:
     parser.add_argument("--cells", type=int, nargs="+", default=[5_000, 20_000, 100_000])
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
     parser.add_argument("--repeat", type=int, default=3, help="processes of each kind")
+    parser.add_argument("--calls", type=int, default=2, help="answers of a process; 1 leaves warm out")
     parser.add_argument("--timeout", type=float, default=3600, help="seconds a process may take")
     parser.add_argument("--output", type=Path, help="also write every process as a line of JSON")
     options = parser.parse_args()
@@ -88,7 +90,7 @@ def main() -> None:
             who,
             python,
         ) in pythons.items():  # so that no process has to compile bytecode, or wait for the disk
-            measured(python, who, first, n, written(first, n, Path(folder)), options.timeout)
+            measured(python, who, first, n, written(first, n, Path(folder)), options)
         print("\n".join(header()))
         for n in options.cells:
             for task in options.tasks:
@@ -117,21 +119,20 @@ def processes(
     """Run each kind of process in turn, as often as asked for."""
     for _ in range(options.repeat):
         for who, python in pythons.items():
-            yield measured(python, who, task, n, cells, options.timeout)
+            yield measured(python, who, task, n, cells, options)
 
 
-def measured(python: str, who: str, task: str, n: int, cells: Path, timeout: float) -> Measured:
+def measured(python: str, who: str, task: str, n: int, cells: Path, options: argparse.Namespace) -> Measured:
     """Run one process; its failure ends the benchmark."""
-    began = time.time()
-    command = [python, "-W", "ignore", str(WORKER), who, task, str(cells), repr(began)]
+    began, calls = time.time(), max(options.calls, 2) if who == "limit" else options.calls
+    command = [python, "-W", "ignore", str(WORKER), who, task, str(cells), repr(began), str(calls)]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=timeout, env=environment, check=False
+            command, capture_output=True, text=True, timeout=options.timeout, env=environment, check=False
         )
     except subprocess.TimeoutExpired:
-        nan = float("nan")
-        return Measured(who, task, n, timeout, nan, nan, nan, {})
+        return Measured(who, task, n, None, None, None, None, {})
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
     told: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
@@ -183,7 +184,8 @@ class Medians:
     def of(cls, found: Sequence[Measured]) -> Medians:
         """Take the median of each number."""
         names = ("cold", "cold_cpu", "warm", "peak_mib")
-        return cls(*(statistics.median(getattr(each, name) for each in found) for name in names))
+        columns = ([getattr(each, name) for each in found] for name in names)
+        return cls(*(math.nan if None in column else statistics.median(column) for column in columns))
 
     @property
     def times(self) -> str:
