@@ -105,7 +105,7 @@ def test_a_class_that_the_tested_organism_lacks_is_no_reason_to_crash() -> None:
     assert THEIRS["absent class"].startswith("ValueError: Number of classes in y_true")
     found = our_tasks.cross_species_label_prediction(faults.absent_class())
     assert all(each.value is not None for each in found.values())
-    # What only humans have, mice couldn't teach: it is left out, and the other types are named as well as ever.
+    # What only humans have, mice couldn't teach: it is left out, and other types are named as well as ever.
     for pair in ("homo_sapiens to mus_musculus", "mus_musculus to homo_sapiens"):
         accuracy = found[f"transfer_lr_accuracy/{pair}"].value
         assert accuracy is not None
