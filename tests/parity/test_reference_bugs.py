@@ -105,10 +105,11 @@ def test_a_class_that_the_tested_organism_lacks_is_no_reason_to_crash() -> None:
     assert THEIRS["absent class"].startswith("ValueError: Number of classes in y_true")
     found = our_tasks.cross_species_label_prediction(faults.absent_class())
     assert all(each.value is not None for each in found.values())
-    # Mice lack the commonest type; the others are named as well as ever.
-    accuracy = found["transfer_lr_accuracy/homo_sapiens to mus_musculus"].value
-    assert accuracy is not None
-    assert accuracy > 0.9
+    # What only humans have, mice couldn't teach: it is left out, and other types are named as well as ever.
+    for pair in ("homo_sapiens to mus_musculus", "mus_musculus to homo_sapiens"):
+        accuracy = found[f"transfer_lr_accuracy/{pair}"].value
+        assert accuracy is not None
+        assert accuracy > 0.9, pair
 
 
 def test_label_transfer_works_with_its_default_arguments() -> None:
