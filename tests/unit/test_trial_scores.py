@@ -86,6 +86,7 @@ class TestIntervals:
         assert score(trial()).metrics == score(trial()).metrics
         assert score(trial(), seed=1).metrics["mcc"] != score(trial(), seed=2).metrics["mcc"]
 
+    @pytest.mark.slow
     def test_intervals_of_labels_equal_those_of_cells_drawn_one_by_one(self) -> None:
         one = trial(n=150)
         rng = np.random.default_rng(0)
@@ -98,6 +99,7 @@ class TestIntervals:
             assert interval(found[name]).low == pytest.approx(low, abs=tolerance), name
             assert interval(found[name]).high == pytest.approx(high, abs=tolerance), name
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("donors", [None, 8])
     def test_intervals_of_probabilities_equal_those_drawn_by_hand(self, donors: int | None) -> None:
         one = trial(n=150, donors=donors)
@@ -188,6 +190,7 @@ class TestIntervals:
         assert (found.low, found.high) == (1, 1)
         assert "no spread" in found.note
 
+    @pytest.mark.slow
     def test_large_rankings_get_fewer_replicates_and_say_how_many(self) -> None:
         found = score(trial(n=50_000), n_resamples=2000).metrics
         assert interval(found["auroc_ovr_macro"]).n_resamples == 2e8 // (50_000 * 3)

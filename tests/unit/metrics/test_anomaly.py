@@ -57,6 +57,7 @@ def test_areas_agree_with_scikit_learn_ties_included(decimals: int) -> None:
     assert anomaly_auprc(scores, anomalous).value == pytest.approx(expected)
 
 
+@pytest.mark.slow
 @given(scored_cells)
 @settings(max_examples=150, deadline=None)
 def test_all_agree_with_their_definitions_on_any_few_cells(drawn: list[tuple[int, bool]]) -> None:

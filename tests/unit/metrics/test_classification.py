@@ -79,6 +79,7 @@ class TestAgainstScikitLearn:
         for name, expected in sklearn_labels(true, predicted, k).items():
             assert found[name] == pytest.approx(expected, abs=1e-12), name
 
+    @pytest.mark.slow
     @given(labelled)
     @settings(max_examples=150, deadline=None)
     def test_label_metrics_agree_on_any_cells(self, drawn: LabelledCells) -> None:
