@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from czrun.errors import ScoringError, listing
 from czrun.metrics.base import MetricInfo, MetricValue, Needs, Range
-from czrun.metrics.families import Family, undefined
+from czrun.metrics.families import Family, plain_value, undefined
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -217,11 +217,7 @@ def _hits_within(flagged: FloatArray, hits: FloatArray, n_flagged: FloatArray) -
 
 def _value(name: str, scores: ArrayLike, anomalous: ArrayLike) -> MetricValue:
     family = anomaly_family(scores, anomalous)
-    if family.tally is None:
-        return MetricValue(None, family.reasons[name])
-    once = np.ones((1, 1), dtype=np.int64)
-    values = family.tally(np.zeros(np.size(scores), dtype=np.int64), once[0]).values(once)[0]
-    return MetricValue.of(values[family.names.index(name)], METRICS[name].undefined)
+    return plain_value(family, name, np.size(scores), METRICS[name].undefined)
 
 
 def _sound(scores: NDArray[Any], anomalous: NDArray[Any]) -> tuple[FloatArray, NDArray[np.bool_]]:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from czrun.errors import ScoringError, listing
 from czrun.metrics.base import MetricInfo, MetricValue, Needs, Range
 from czrun.metrics.embedded import Embedded, as_embedded
-from czrun.metrics.families import Family, undefined
+from czrun.metrics.families import Family, plain_value, undefined
 from czrun.metrics.neighbours import Neighbours
 from czrun.metrics.rank_correlations import KendallTally, SpearmanTally
 
@@ -88,7 +88,7 @@ def sequential_alignment(
     ----------
     cz-benchmarks 0.15; compare Saelens et al. 2019, doi:10.1038/s41587-019-0071-9.
     """
-    return _plain("sequential_alignment", alignment_family(embedding, times, k), np.size(times))
+    return _value("sequential_alignment", alignment_family(embedding, times, k), np.size(times))
 
 
 def pseudotime_spearman(pseudotime: ArrayLike, times: ArrayLike) -> MetricValue:
@@ -113,7 +113,7 @@ def pseudotime_spearman(pseudotime: ArrayLike, times: ArrayLike) -> MetricValue:
     ----------
     Spearman 1904, doi:10.2307/1412159.
     """
-    return _plain("pseudotime_spearman", pseudotime_families(pseudotime, times)[0], np.size(times))
+    return _value("pseudotime_spearman", pseudotime_families(pseudotime, times)[0], np.size(times))
 
 
 def pseudotime_kendall(pseudotime: ArrayLike, times: ArrayLike) -> MetricValue:
@@ -139,7 +139,7 @@ def pseudotime_kendall(pseudotime: ArrayLike, times: ArrayLike) -> MetricValue:
     ----------
     Kendall 1945, doi:10.1093/biomet/33.3.239.
     """
-    return _plain("pseudotime_kendall", pseudotime_families(pseudotime, times)[1], np.size(times))
+    return _value("pseudotime_kendall", pseudotime_families(pseudotime, times)[1], np.size(times))
 
 
 def alignment_family(
@@ -224,12 +224,8 @@ class _AlignmentTally:
         return np.asarray(2 * parted / (total * (total - 1)))
 
 
-def _plain(name: str, family: Family, n_obs: int) -> MetricValue:
-    if family.tally is None:
-        return MetricValue(None, family.reasons[name])
-    once = np.ones((1, 1), dtype=np.int64)
-    value = family.tally(np.zeros(n_obs, dtype=np.int64), once[0]).values(once)[0, 0]
-    return MetricValue.of(value, METRICS[name].undefined)
+def _value(name: str, family: Family, n_obs: int) -> MetricValue:
+    return plain_value(family, name, n_obs, METRICS[name].undefined)
 
 
 def _sound(values: Mapping[str, ArrayLike]) -> list[FloatArray]:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from czrun.metrics.base import MetricInfo, MetricValue, Needs, Range
 from czrun.metrics.embedded import Embedded, as_embedded
 from czrun.metrics.encoding import encode
-from czrun.metrics.families import Family, Tally, grouped_mean_tally
+from czrun.metrics.families import Family, Tally, grouped_mean_tally, plain_value
 from czrun.metrics.silhouette_widths import cosine_widths_within, is_one_direction, widths_within
 
 FloatArray = NDArray[np.float64]
@@ -265,8 +265,5 @@ def _family(scores: Mapping[str, _Scores], group: IntArray) -> Family:
 
 
 def _value(family: Family, n_obs: int) -> MetricValue:
-    if family.tally is None:
-        return MetricValue(None, family.reasons[family.names[0]])
-    once = np.ones(1, dtype=np.int64)
-    drawn = family.tally(np.zeros(n_obs, dtype=np.int64), once).values(once[None])
-    return MetricValue(float(drawn[0, 0]))
+    (name,) = family.names
+    return plain_value(family, name, n_obs, METRICS[name].undefined)
