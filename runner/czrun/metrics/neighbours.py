@@ -51,6 +51,11 @@ class Neighbours:
         """Cells found for each query, itself included."""
         return int(self.indices.shape[1])
 
+    @property
+    def note(self) -> str:
+        """What a reader of a value that follows from these must know; empty when they are exact."""
+        return "" if self.recall is None else f"on approximate neighbours, {self.recall:.1%} of them true"
+
     def first(self, k: int) -> Neighbours:
         """Keep the `k` nearest, itself included; all there are when there aren't as many."""
         return Neighbours(self.queries, self.indices[:, :k], self.distances[:, :k], self.recall)
