@@ -174,7 +174,13 @@ def score(
     if isinstance(embedding, str):
         from czrun.h5ad import read_obsm
 
-        embedding = read_obsm(find_dataset(options.dataset).path, embedding)
+        path = find_dataset(options.dataset).path
+        if path.is_file() and path.suffix != ".h5ad":
+            raise UsageError(
+                f"Data set {options.dataset} is no .h5ad file, so it has no obsm {embedding!r}.",
+                "Name the .h5ad file that holds the embedding with --dataset.",
+            )
+        embedding = read_obsm(path, embedding)
     return score_predictions(options, Path(predictions) if predictions else None, embedding)
 
 

@@ -198,10 +198,7 @@ class _Desk:
             conditions = self.folds[0].conditions
             sizes["n_conditions"] = len(conditions)
             sizes["n_cells"] = sum(each.n_cells for each in conditions)
-        files = tuple(
-            WantedFile(slot.name, slot.content, slot.required, slot.shape(sizes))
-            for slot in self.task.outputs
-        )
+        files = tuple(WantedFile.of(slot, sizes) for slot in self.task.outputs)
         return WantedView(view, classes, files, self.task.one_of)
 
     def assess(self, answers: Arrays, fold: int) -> AssessedTrial:
