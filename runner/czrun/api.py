@@ -175,7 +175,7 @@ def score(
         from czrun.h5ad import read_obsm
 
         path = find_dataset(options.dataset).path
-        if path.is_file() and path.suffix != ".h5ad":
+        if path is None or (path.is_file() and path.suffix != ".h5ad"):
             raise UsageError(
                 f"Data set {options.dataset} is no .h5ad file, so it has no obsm {embedding!r}.",
                 "Name the .h5ad file that holds the embedding with --dataset.",

@@ -74,7 +74,7 @@ class PrepareRequest:
     spec
         The data set.
     sha256
-        Hash of its file.
+        Hash of its files.
     task
         Says which obs columns each phase holds.
     plan
@@ -88,14 +88,10 @@ class PrepareRequest:
 
     def key(self, fold: int) -> str:
         """Return the content key of one fold."""
-        # The name, the place and the papers of a data set don't change its cells.
-        meaning = self.spec.model_dump(
-            mode="json", exclude={"name", "path", "title", "source", "license", "split_key"}
-        )
         return content_key(
             {
                 "source": self.sha256,
-                "meaning": meaning,
+                "meaning": self.spec.meaning(),
                 "fit_obs": self.task.fit_obs,
                 "predict_obs": self.task.predict_obs,
                 "truth": self.task.truth,

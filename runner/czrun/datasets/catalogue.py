@@ -81,7 +81,7 @@ def open_obs(spec: DatasetSpec, modality: str) -> CellSource | ImageSource:
             f"{spec.name} holds cells by genes, and this task needs images.",
             "Name an .npz file with `images`, uint8 (n, height, width, channels), and a column of labels.",
         )
-    return ImageArchive(spec.path)
+    return ImageArchive(spec.file)
 
 
 def open_cells(spec: DatasetSpec) -> CellSource:
@@ -90,7 +90,7 @@ def open_cells(spec: DatasetSpec) -> CellSource:
     if spec.path == PBMC68K.path:
         from czrun.datasets.sample import SampleCells
 
-        return SampleCells(spec.path)
+        return SampleCells(spec.file)
     if spec.holds_images:
         raise DatasetError(
             f"{spec.name} holds images, and this task needs cells by genes.",

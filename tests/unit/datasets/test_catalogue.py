@@ -96,9 +96,24 @@ class TestYaml:
         (tmp_path / "bad.yaml").write_text("paht: x\nobs: {cell_type: y}\nx: umi\ndrop_unlabelled: perhaps\n")
         with pytest.raises(DatasetError) as refused:
             read_spec(tmp_path / "bad.yaml")
-        for place in ("path", "paht", "obs.cell_type", "x", "drop_unlabelled"):
+        for place in ("paht", "obs.cell_type", "x", "drop_unlabelled"):
             assert f"- {place}" in refused.value.message
         assert "czrun schema dataset" in refused.value.hint
+
+    @pytest.mark.parametrize("content", ["x: counts\n", "path: a.h5ad\nurl: https://example.org/a.h5ad\n"])
+    def test_cells_come_from_one_place(self, tmp_path: Path, content: str) -> None:
+        (tmp_path / "bad.yaml").write_text(content)
+        with pytest.raises(DatasetError, match="it comes from one of path, url, census, join"):
+            read_spec(tmp_path / "bad.yaml")
+
+    def test_paths_are_taken_from_the_folder_of_the_yaml(self, tmp_path: Path) -> None:
+        (tmp_path / "both.yaml").write_text(
+            "join:\n  train: {path: a.h5ad}\n  test: {path: /b.h5ad}\n  orthologs: pairs.csv\n"
+        )
+        join = read_spec(tmp_path / "both.yaml").join
+        assert join is not None
+        assert (join.train.path, join.test.path) == (tmp_path / "a.h5ad", Path("/b.h5ad"))
+        assert join.orthologs == tmp_path / "pairs.csv"
 
     @pytest.mark.parametrize(
         "content", ["", "- a\n", "just text", "path: [", "a: b: c", "!!python/name:os.system"]
