@@ -79,12 +79,15 @@ class PrepareRequest:
         Says which obs columns each phase holds.
     plan
         The split.
+    notes
+        Where the cells came from, for people; determined by what is above.
     """
 
     spec: DatasetSpec
     sha256: str
     task: Task
     plan: SplitPlan
+    notes: tuple[str, ...] = ()
 
     def key(self, fold: int) -> str:
         """Return the content key of one fold."""

@@ -120,4 +120,4 @@ def settle(options: DataOptions, default_split: SplitKind | None = None) -> Prep
             "Choose holdout, kfold, or one of the group splits.",
         )
     located = locate(spec)
-    return PrepareRequest(located.spec, located.sha256, task, plan)
+    return PrepareRequest(located.spec, located.sha256, task, plan, located.notes)

@@ -229,7 +229,7 @@ class TestKey:
         other = replace(plan, **{name: PLAN_CHANGES[name]})
         assert replace(request_, plan=plan).key(0) != replace(request_, plan=other).key(0)
 
-    @pytest.mark.parametrize("name", [each.name for each in fields(PrepareRequest)])
+    @pytest.mark.parametrize("name", [each.name for each in fields(PrepareRequest) if each.name != "notes"])
     def test_it_changes_with_every_part_of_the_request(self, request_: PrepareRequest, name: str) -> None:
         other = {
             "spec": request_.spec.model_copy(update={"layer": "raw"}),

@@ -19,10 +19,13 @@ class Located:
         The data set; its `path`, or the paths of the two that it joins, are local.
     sha256
         Hash of all files that its cells come from.
+    notes
+        Where cells that were fetched came from.
     """
 
     spec: DatasetSpec
     sha256: str
+    notes: tuple[str, ...] = ()
 
 
 def locate(spec: DatasetSpec) -> Located:
@@ -38,7 +41,9 @@ def _locate_both(spec: DatasetSpec) -> Located:
     train, test = locate(join.train), locate(join.test)
     tables = {name: file_sha256(path) for name in ("orthologs", "label_map") if (path := getattr(join, name))}
     both = spec.model_copy(update={"join": join.model_copy(update={"train": train.spec, "test": test.spec})})
-    return Located(both, content_key({"train": train.sha256, "test": test.sha256, **tables}))
+    return Located(
+        both, content_key({"train": train.sha256, "test": test.sha256, **tables}), train.notes + test.notes
+    )
 
 
 def _readable(spec: DatasetSpec) -> Path:

@@ -92,8 +92,7 @@ class DatasetSpec(ContractModel):
     @model_validator(mode="after")
     def _comes_from_one_place(self) -> Self:
         places = [place for place in PLACES if getattr(self, place) is not None]
-        # A located data set has both: where it came from, and the file that it became.
-        if not places or len(set(places) - {"path"}) > 1:
+        if len(places) != 1:
             msg = f"it comes from one of {', '.join(PLACES)}; {', '.join(places) or 'none'} is given"
             raise ValueError(msg)
         return self
