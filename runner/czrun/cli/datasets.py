@@ -25,10 +25,10 @@ def show(
     x: Annotated[str | None, typer.Option(help="What X holds, where it isn't counts.")] = None,
 ) -> None:
     """Show a data set's cells, genes and columns, and which of them could be labels or groups."""
-    from czrun.api import x_kind
     from czrun.cli.render import print_dataset
     from czrun.datasets.catalogue import find_dataset
     from czrun.datasets.summary import summarise
+    from czrun.keywords import x_kind
 
     spec = find_dataset(name)
     changes = {"layer": layer, "x": x_kind(x)}
