@@ -49,7 +49,7 @@ def _locate_both(spec: DatasetSpec) -> Located:
 def _readable(spec: DatasetSpec) -> Path:
     if not spec.file.is_file() or not spec.file.stat().st_size:
         # The reader knows every way in which a path can be wrong.
-        from czrun.datasets.catalogue import open_obs
+        from czrun.datasets.catalogue import modality_of, open_obs
 
-        open_obs(spec, "image" if spec.holds_images else "expression")
+        open_obs(spec, modality_of(spec))
     return spec.file
