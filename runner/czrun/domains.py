@@ -77,9 +77,10 @@ def _controls(source: ObsSource, spec: DatasetSpec, plan: SplitPlan, rows: Rows)
 
     def meets(clauses: Sequence[Clause]) -> Flags:
         free = [each for each in clauses if column_key(source, spec, each.column) != perturbation]
-        return np.logical_and.reduce(
-            [np.ones(len(rows), bool), *(holds(source, spec, c, rows) for c in free)]
-        )
+        found = np.ones(len(rows), dtype=np.bool_)
+        for clause in free:
+            found &= holds(source, spec, clause, rows)
+        return found
 
     if not plan.train_on:
         test = meets(plan.test_on)
@@ -106,7 +107,7 @@ def _refuse_both(both: Flags, plan: SplitPlan) -> None:
 
 
 def context_column(plan: SplitPlan, source: ObsSource, spec: DatasetSpec) -> str | None:
-    """Return the one column, besides the perturbation, by values of which test cells are told; None if none."""
+    """Return the one column, besides the perturbation, whose values tell test cells; None where there is none."""
     asked = [each.column for each in plan.test_on if each.operator is Operator.ANY_OF]
     keys = {column_key(source, spec, column) for column in asked} - {spec.key_for("perturbation"), None}
     return keys.pop() if len(keys) == 1 else None

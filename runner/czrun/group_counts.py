@@ -1,7 +1,7 @@
 """How many folds it takes to leave each group out once: counted in the data, and remembered.
 
-A fully cached run must know how many folds it has without opening the data: the count is kept in a file of its
-own, under the key of everything that it depends on.
+A fully cached run must know how many folds it has without opening the data: the count is kept in a file of
+its own, under the key of everything that it depends on.
 """
 
 from __future__ import annotations

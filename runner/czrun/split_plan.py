@@ -168,7 +168,7 @@ class SplitChoice:
     def _by_domain(self) -> SplitPlan:
         if self.kind not in (None, SplitKind.DOMAIN):
             raise UsageError(
-                f"--split {self.kind} and --train-on or --test-on: these two say already how cells are divided.",
+                f"--split {self.kind}: --train-on and --test-on say already how cells are divided.",
                 "Leave --split out.",
             )
         return self._plan(SplitKind.DOMAIN, 1, self.group_key)

@@ -156,13 +156,13 @@ def _one_group(plan: SplitPlan, fold: int, present: Rows, sizes: Rows) -> npt.ND
     n_groups, n_obs = len(present), int(sizes.sum())
     if n_groups < 2 or 2 * n_groups > n_obs:
         raise DatasetError(
-            f"Column {plan.group_key!r} has {n_groups:,} group(s) of {n_obs:,} cells: leaving one out needs at "
-            f"least 2 groups, of 2 cells or more on average.",
+            f"Column {plan.group_key!r} has {n_groups:,} group(s) in {n_obs:,} cells: leaving one out needs "
+            f"2 groups, and 2 cells a group.",
             "Name another column with --group-key.",
         )
     if n_groups != plan.folds:
         raise DatasetError(
-            f"Column {plan.group_key!r} has {n_groups:,} groups here, and {plan.folds:,} folds were asked for.",
+            f"Column {plan.group_key!r} has {n_groups:,} groups, and {plan.folds:,} folds were asked for.",
             "Leaving one group out gives as many folds as there are groups.",
         )
     in_test = np.zeros(len(sizes), dtype=np.bool_)
@@ -234,7 +234,7 @@ def _stratified_groups(n_folds: int, seed: int, labels: Codes, groups: Codes) ->
         # As many groups as there are empty folds are left: each of them gets one.
         empty = np.flatnonzero(in_fold.sum(axis=1) == 0)
         choices = empty if len(order) - dealt <= len(empty) else np.arange(n_folds)
-        unevenness = [_unevenness(in_fold, fold, counts[group], totals) for fold in choices]
+        unevenness = [_unevenness(in_fold, fold, counts[group], totals) for fold in choices.tolist()]
         sizes = in_fold.sum(axis=1)[choices]
         best = choices[np.lexsort((sizes, np.round(unevenness, 12)))[0]]
         in_fold[best] += counts[group]
