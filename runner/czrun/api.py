@@ -203,7 +203,8 @@ def data_options(
     Parameters
     ----------
     dataset
-        A data set's name, an .h5ad file, an .npz of images, or a data set's YAML.
+        A data set's name, an .h5ad file, images (a folder, .npz, .npy, OME-TIFF, OME-Zarr), or a data set's
+        YAML.
     task
         Task id.
     label_key, donor_key, batch_key, time_key

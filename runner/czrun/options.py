@@ -9,11 +9,12 @@ from typing import Any, cast
 
 from czrun.contract.job import Limits, XKind
 from czrun.datasets.catalogue import DEFAULT_DATASET, find_dataset, open_obs
+from czrun.datasets.imaging.kinds import table_of
 from czrun.datasets.spec import DatasetSpec, ObsName
 from czrun.errors import UsageError
 from czrun.manifest import PrepareRequest
 from czrun.split_plan import SplitChoice, SplitKind
-from czrun.storage import file_sha256
+from czrun.storage import content_key, file_sha256, path_sha256
 from czrun.tasks.registry import DEFAULT_TASK, find_task
 
 DEFAULT_LIMITS = Limits(
@@ -119,7 +120,15 @@ def settle(options: DataOptions, default_split: SplitKind | None = None) -> Prep
             f"--split whole would show fit what {task.id} asks of predict.",
             "Choose holdout, kfold, or one of the group splits.",
         )
-    if not spec.path.is_file() or not spec.path.stat().st_size:
+    is_there = spec.holds_images if spec.path.is_dir() else spec.path.is_file() and spec.path.stat().st_size
+    if not is_there:
         # The reader knows every way in which a path can be wrong.
         open_obs(spec, task.modality)
-    return PrepareRequest(spec, file_sha256(spec.path), task, plan)
+    return PrepareRequest(spec, _source_sha256(spec), task, plan)
+
+
+def _source_sha256(spec: DatasetSpec) -> str:
+    """Hash what a data set is read from: its file or folder, and the table that lies beside images."""
+    table = table_of(spec.path) if spec.holds_images else None
+    own = path_sha256(spec.path)
+    return content_key([own, file_sha256(table)]) if table else own

@@ -19,9 +19,7 @@ class Format(StrEnum):
     CSV = "csv"
 
 
-Dataset = Annotated[
-    str, typer.Option(help="A name (czrun datasets list), an .h5ad file, an .npz of images, or a YAML.")
-]
+Dataset = Annotated[str, typer.Option(help="A name (czrun datasets list), an .h5ad file, images, or a YAML.")]
 TaskName = Annotated[str, typer.Option(help="A task (czrun tasks list).")]
 LabelKey = Annotated[str | None, typer.Option(help="obs column with the label.  [default: cell_type]")]
 DonorKey = Annotated[

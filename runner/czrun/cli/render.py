@@ -168,8 +168,16 @@ def print_datasets(datasets: Mapping[str, DatasetSpec]) -> None:
 def print_dataset(summary: DatasetSummary) -> None:
     """Print a data set's size and columns."""
     console, spec = Console(highlight=False), summary.spec
-    console.print(_text(f"{spec.name}: {summary.n_obs:,} cells × {summary.n_vars:,} genes", style="bold"))
-    console.print(_text(f"{spec.layer} holds {summary.x}; gene ids are {summary.gene_ids}s; {spec.path}"))
+    if summary.image_shape:
+        height, width, channels = summary.image_shape
+        size = f"{height} × {width} pixels, {channels} channel{'s' if channels > 1 else ''}"
+        console.print(_text(f"{spec.name}: {summary.n_obs:,} images of {size}", style="bold"))
+        console.print(_text(str(spec.path)))
+    else:
+        console.print(_text(f"{spec.name}: {summary.n_obs:,} cells × {summary.n_vars:,} genes", style="bold"))
+        console.print(_text(f"{spec.layer} holds {summary.x}; gene ids are {summary.gene_ids}s; {spec.path}"))
+    for note in summary.notes:
+        console.print(_text(f"note: {note}"))
     for name in ("title", "source", "license"):
         if value := getattr(spec, name):
             console.print(_text(f"{name}: {value}"))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from czrun.contract.job import XKind
+from czrun.datasets.imaging.kinds import FILE_SUFFIXES, is_zarr
 from czrun.datasets.spec import DatasetSpec, read_spec
 from czrun.errors import DatasetError, unknown_name
 
@@ -43,7 +44,7 @@ def find_dataset(name: str) -> DatasetSpec:
     Parameters
     ----------
     name
-        A name of the catalogue, or the path of an .h5ad file or of a data set's YAML.
+        A name of the catalogue, or the path of an .h5ad file, of images, or of a data set's YAML.
 
     Raises
     ------
@@ -58,9 +59,9 @@ def find_dataset(name: str) -> DatasetSpec:
     if path.suffix.lower() in (".yaml", ".yml"):
         return read_spec(path)
     if path.suffix or path.exists() or "/" in name:
-        if path.suffix.lower() not in (".h5ad", ".npz") and path.is_file():
+        if path.suffix.lower() not in (".h5ad", *FILE_SUFFIXES) and path.is_file():
             raise DatasetError(
-                f"{name}: only .h5ad files, and .npz files of images, are read yet.",
+                f"{name}: only .h5ad files, and images as .npz, .npy or .tif, are read yet.",
                 "Convert it: adata.write_h5ad('cells.h5ad').",
             )
         return DatasetSpec(name=path.stem, path=path)
@@ -70,18 +71,23 @@ def find_dataset(name: str) -> DatasetSpec:
     return names[name]
 
 
+def modality_of(spec: DatasetSpec) -> Literal["expression", "image"]:
+    """Tell what a data set holds."""
+    return "image" if spec.holds_images and spec.path != PBMC68K.path else "expression"
+
+
 def open_obs(spec: DatasetSpec, modality: str) -> CellSource | ImageSource:
     """Open what a task of this modality needs; raises DatasetError when the data set has something else."""
     if modality == "expression":
         return open_cells(spec)
-    from czrun.datasets.images import ImageArchive
-
-    if not spec.holds_images:
+    if not spec.holds_images and (is_zarr(spec.path) or not spec.path.is_dir()):
         raise DatasetError(
             f"{spec.name} holds cells by genes, and this task needs images.",
-            "Name an .npz file with `images`, uint8 (n, height, width, channels), and a column of labels.",
+            "Name a folder of class folders of images, an .npz, .npy or OME-TIFF file, or an OME-Zarr image.",
         )
-    return ImageArchive(spec.path)
+    from czrun.datasets.imaging.opening import open_images
+
+    return open_images(spec)
 
 
 def open_cells(spec: DatasetSpec) -> CellSource:
