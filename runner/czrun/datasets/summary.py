@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from czrun.cells import ObsSource
 from czrun.contract.job import GeneIds, XKind
 from czrun.datasets.catalogue import modality_of, open_cells
 from czrun.datasets.spec import CELLXGENE_KEYS, DatasetSpec
+
+if TYPE_CHECKING:
+    from czrun.cells import ObsSource
 
 _SHOWN_VALUES = 8
 

@@ -34,9 +34,9 @@ class Scale:
     def apply(self, pixels: Pixels) -> npt.NDArray[np.uint8]:
         """Return an image as uint8; a channel that is the same everywhere becomes 0."""
         span = self.high - self.low
-        factor = np.divide(255.0, span, out=np.zeros_like(span), where=span > 0)
-        scaled = (pixels.astype(np.float64) - self.low) * factor
-        return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+        shares = np.zeros(pixels.shape)
+        np.divide(pixels - self.low, span, out=shares, where=span > 0)
+        return np.rint(np.clip(shares, 0, 1) * 255).astype(np.uint8)
 
     def describe(self) -> str:
         """Say which values became 0 and 255, the first channels of many."""

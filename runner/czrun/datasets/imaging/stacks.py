@@ -98,13 +98,14 @@ class StackPictures:
 def open_array(path: Path) -> StackPictures:
     """Open an .npy of images; raises DatasetError."""
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        # np.load would also take archives and pickles by this name.
+        array = np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
         raise _no_file(path) from None
     except (OSError, ValueError, EOFError, OverflowError, MemoryError) as error:
         raise DatasetError(f"{path} can't be read as .npy: {reason(error)}.", _ARRAY_LAYOUT) from error
     shape = array.shape
-    if isinstance(array, np.lib.npyio.NpzFile) or len(shape) not in (3, 4) or not len(array):
+    if len(shape) not in (3, 4) or not len(array):
         raise DatasetError(f"{path} holds an array of shape {shape}.", _ARRAY_LAYOUT)
     if len(shape) == 4 and shape[3] > MOST_CHANNELS >= shape[1]:
         raise DatasetError(
