@@ -44,7 +44,7 @@ def open_ngff(path: Path) -> NgffImage:
     except (KeyError, IndexError, TypeError) as error:
         raise UnreadableImageError(f"has `multiscales` that say nothing: {reason(error)}") from None
     array = _open_array(path, level)
-    axes = axes or _OLD_AXES[-len(array.shape) :]
+    axes = axes or _OLD_AXES
     if len(axes) != len(array.shape):
         raise UnreadableImageError(f"names axes {axes}, and its array has shape {array.shape}")
     return NgffImage(array, plane_layout(axes, array.shape))
