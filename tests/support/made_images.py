@@ -86,8 +86,7 @@ def table(path: Path, /, **columns: Any) -> Path:
 def opened(path: Path, **fields: Any) -> ImageSource:
     """Open a set of images as the road would."""
     spec = DatasetSpec.model_validate({"name": "images", "path": path, **fields})
-    source = open_obs(spec, "image")
-    return source  # type: ignore[return-value]
+    return open_obs(spec, "image")  # type: ignore[return-value]
 
 
 def refusal(path: Path, **fields: Any) -> DatasetError:

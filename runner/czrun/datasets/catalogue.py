@@ -44,7 +44,7 @@ def find_dataset(name: str) -> DatasetSpec:
     Parameters
     ----------
     name
-        A name of the catalogue, or the path of an .h5ad file, of images, or of a data set's YAML.
+        A name of the catalogue, or the path of an .h5ad file or of a data set's YAML.
 
     Raises
     ------
@@ -71,16 +71,12 @@ def find_dataset(name: str) -> DatasetSpec:
     return names[name]
 
 
-def modality_of(spec: DatasetSpec) -> Literal["expression", "image"]:
-    """Tell what a data set holds."""
-    return "image" if spec.holds_images and spec.path != PBMC68K.path else "expression"
-
-
 def open_obs(spec: DatasetSpec, modality: str) -> CellSource | ImageSource:
     """Open what a task of this modality needs; raises DatasetError when the data set has something else."""
     if modality == "expression":
         return open_cells(spec)
-    if not spec.holds_images and (is_zarr(spec.path) or not spec.path.is_dir()):
+    # A folder that holds no images is for the reader of images to complain of.
+    if not spec.holds_images and (not spec.file.is_dir() or is_zarr(spec.file)):
         raise DatasetError(
             f"{spec.name} holds cells by genes, and this task needs images.",
             "Name a folder of class folders of images, an .npz, .npy or OME-TIFF file, or an OME-Zarr image.",
@@ -90,13 +86,18 @@ def open_obs(spec: DatasetSpec, modality: str) -> CellSource | ImageSource:
     return open_images(spec)
 
 
+def modality_of(spec: DatasetSpec) -> Literal["expression", "image"]:
+    """Return what a data set holds."""
+    return "image" if spec.holds_images and spec.path != PBMC68K.path else "expression"
+
+
 def open_cells(spec: DatasetSpec) -> CellSource:
     """Open a data set's cells by genes; raises DatasetError when they can't be read."""
     # Imported here: a cached run finds data sets without opening one, and needn't wait for NumPy and h5py.
     if spec.path == PBMC68K.path:
         from czrun.datasets.sample import SampleCells
 
-        return SampleCells(spec.path)
+        return SampleCells(spec.file)
     if spec.holds_images:
         raise DatasetError(
             f"{spec.name} holds images, and this task needs cells by genes.",

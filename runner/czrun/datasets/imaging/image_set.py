@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from czrun.cells import ImageBlock, Texts
 from czrun.datasets.imaging.intensities import Scale, given_scale, measured_scale
+from czrun.datasets.imaging.options import ImageOptions
 from czrun.datasets.imaging.pictures import Pictures, Pixels
-from czrun.datasets.spec import ImageOptions
 from czrun.errors import DatasetError, listing
 
 _BLOCK_BYTES = 16 * 1024**2

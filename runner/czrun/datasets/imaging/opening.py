@@ -12,10 +12,11 @@ from czrun.datasets.images import ImageArchive
 from czrun.datasets.imaging.folders import FolderPictures, Found, find_pictures
 from czrun.datasets.imaging.image_set import ImageSet
 from czrun.datasets.imaging.kinds import ImageKind, bare_name, image_kind, table_of, table_places
+from czrun.datasets.imaging.options import ImageOptions
 from czrun.datasets.imaging.segmented import SegmentedPictures
 from czrun.datasets.imaging.stacks import StackPictures, open_array, open_tiff_stack
 from czrun.datasets.imaging.tables import Table, in_order, join, read_table
-from czrun.datasets.spec import CELLXGENE_KEYS, DatasetSpec, ImageOptions
+from czrun.datasets.spec import CELLXGENE_KEYS, DatasetSpec
 from czrun.errors import DatasetError
 
 CLASS_COLUMN = CELLXGENE_KEYS["label"]
@@ -28,22 +29,22 @@ _ID_KEYS = ("cell_id", "image_id")
 
 def open_images(spec: DatasetSpec) -> ImageSource:
     """Open a set of images; raises DatasetError when there is none, or it can't serve."""
-    kind = image_kind(spec.path)
+    kind = image_kind(spec.file)
     options = spec.images or ImageOptions()
-    if kind is ImageKind.FOLDER or (kind is None and spec.path.is_dir()):
+    if kind is ImageKind.FOLDER or (kind is None and spec.file.is_dir()):
         return _open_folder(spec, options)
     if kind is ImageKind.ARRAY:
-        return _open_stack(spec, options, open_array(spec.path), table_of(spec.path))
+        return _open_stack(spec, options, open_array(spec.file), table_of(spec.file))
     if kind is ImageKind.TIFF:
-        table = _required_table(spec.path)
-        return _open_stack(spec, options, open_tiff_stack(spec.path, read_table(table).n_rows), table)
+        table = _required_table(spec.file)
+        return _open_stack(spec, options, open_tiff_stack(spec.file, read_table(table).n_rows), table)
     if kind is ImageKind.NGFF:
         return _open_segmented(spec, options)
-    return ImageArchive(spec.path)
+    return ImageArchive(spec.file)
 
 
 def _open_folder(spec: DatasetSpec, options: ImageOptions) -> ImageSet:
-    root = spec.path
+    root = spec.file
     found = find_pictures(root)
     columns: dict[str, Texts] = {}
     notes = _others(found)
@@ -71,25 +72,25 @@ def _open_stack(
     try:
         columns: dict[str, Texts] = {}
         if path:
-            columns = in_order(read_table(path), pictures.n_obs, f"{spec.path} has")
+            columns = in_order(read_table(path), pictures.n_obs, f"{spec.file} has")
         key = next((name for name in _ID_KEYS if name in columns), None)
         ids = [str(name) for name in columns[key]] if key else [str(row) for row in range(pictures.n_obs)]
         notes = [f"columns were read from {path.name}"] if path else []
-        return ImageSet(spec.path, pictures, ids, columns, options, notes)
+        return ImageSet(spec.file, pictures, ids, columns, options, notes)
     except BaseException:
         pictures.close()
         raise
 
 
 def _open_segmented(spec: DatasetSpec, options: ImageOptions) -> ImageSet:
-    pictures = SegmentedPictures(spec.path, options.segmentation, options.crop)
-    path = _required_table(spec.path)
+    pictures = SegmentedPictures(spec.file, options.segmentation, options.crop)
+    path = _required_table(spec.file)
     table = read_table(path)
     key = _key_of(table, _LABEL_KEYS)
     ids = [str(value) for value in pictures.labels.tolist()]
     joined = join(table, key, ids, _as_label, allow_missing=spec.drop_unlabelled)
     notes = [f"cells were found in {path.name} by its column {key!r}", *_without_row(joined.n_missing, path)]
-    return ImageSet(spec.path, pictures, ids, joined.columns, options, notes)
+    return ImageSet(spec.file, pictures, ids, joined.columns, options, notes)
 
 
 def _required_table(path: Path) -> Path:
