@@ -68,8 +68,9 @@ def _open_array(path: Path, level: str) -> Any:  # noqa: ANN401
         raise UnreadableImageError(f"has its pixels elsewhere: {level!r}")
     folder = path / inside
     _refuse_pickles(folder)
+    zarr = reader("zarr")
     try:
-        array = reader("zarr").open_array(folder, mode="r")
+        array = zarr.open_array(folder, mode="r")
     except Exception as error:  # noqa: BLE001
         # Its metadata are JSON that anybody may have written: KeyError, TypeError, what not.
         raise UnreadableImageError(f"has no array {level!r} that can be read: {reason(error)}") from None

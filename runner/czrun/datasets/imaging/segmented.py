@@ -16,7 +16,6 @@ from czrun.datasets.imaging.pictures import (
     UnreadableImageError,
     check_finite,
     check_size,
-    reader,
     reason,
     refuse_unreadable,
 )
@@ -192,8 +191,3 @@ def _read(image: NgffImage, top: int, bottom: int, left: int, right: int) -> npt
 
 def _arranged(layout: Layout, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return layout.arrange(np.asarray(array))
-
-
-def require_zarr() -> None:
-    """Raise DatasetError where OME-Zarr can't be read."""
-    reader("zarr")

@@ -124,6 +124,7 @@ def open_array(path: Path) -> StackPictures:
 def open_tiff_stack(path: Path, n_rows: int) -> StackPictures:
     """Open an OME-TIFF of which one axis counts cells, as many as its table has rows; raises DatasetError."""
     zarr = reader("zarr")
+    reader("tifffile")
     try:
         file = open_tiff(path)
     except FileNotFoundError:
