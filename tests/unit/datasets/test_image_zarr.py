@@ -94,6 +94,7 @@ class TestSegmentedImage:
         whole = read_all(path)
         for n_bytes in (1, 600, 5000):
             monkeypatch.setattr(segmented, "_READ_BYTES", n_bytes)
+            monkeypatch.setattr(segmented, "_LABELS_SIDE", 16)
             assert np.array_equal(read_all(path), whole)
 
     def test_no_more_of_the_image_is_read_at_once_than_a_tile(
@@ -108,6 +109,7 @@ class TestSegmentedImage:
             return got
 
         monkeypatch.setattr(segmented, "_READ_BYTES", 600)
+        monkeypatch.setattr(segmented, "_LABELS_SIDE", 16)
         monkeypatch.setattr(segmented, "_read", watched)
         read_all(path)
         assert max(sizes) <= 16 * 50 * 4

@@ -120,7 +120,7 @@ class TestImages:
     ) -> None:
         class_folders(tmp_path / "wbc")
         done = czrun("datasets", "show", str(tmp_path / "wbc"))
-        assert done.code == 0
+        assert done.returncode == 0
         for words in ("wbc: 8 cells", "images of 4 × 5 pixels, 3 channels, uint8", "B cell 4, T cell 4"):
-            assert words in done.out
-        assert "the class folders were taken for 'cell_type'" in done.out
+            assert words in done.stdout
+        assert "the class folders were taken for 'cell_type'" in done.stdout

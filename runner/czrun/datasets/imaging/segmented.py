@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ from czrun.datasets.imaging.pictures import (
 from czrun.errors import DatasetError, unknown_name
 
 _READ_BYTES = 64 * 1024**2
+_LABELS_SIDE = 2048
+"""Side of the tiles in which a segmentation is searched, in pixels."""
+
 _MOST_RATIO = 8
 _LAYOUT = "It is an OME-Zarr image with labels/NAME, a segmentation of the same size."
 
@@ -94,7 +98,7 @@ class SegmentedPictures:
         n_channels = self.canvas[2]
         chunk = max(image.layout.size(image.array.chunks)[:2])
         most = int((_READ_BYTES / (n_channels * self.dtype.itemsize)) ** 0.5)
-        length = max(chunk * (most // chunk), self.canvas[0], 1)
+        length = max(_several(chunk, most), self.canvas[0])
         tile = np.maximum(self._corners, 0) // length
         order = np.lexsort((tile[:, 1], tile[:, 0]))
         changes = np.flatnonzero(np.diff(tile[order], axis=0).any(axis=1)) + 1
@@ -141,31 +145,39 @@ def _choose(path: Path, name: str | None) -> str:
 
 
 def _find_cells(labels: NgffImage) -> tuple[npt.NDArray[np.int64], Boxes]:
-    """Find each label's box, reading the segmentation in bands of rows; label values ascend."""
+    """Find each label's box, reading the segmentation tile by tile; label values ascend."""
+    import pandas as pd
     from scipy.ndimage import find_objects
 
-    array, layout = labels.array, labels.layout
-    height, width, _ = layout.size(array.shape)
-    chunk = layout.size(array.chunks)[0]
-    step = max(_READ_BYTES // (8 * width) // chunk, 1) * chunk
+    height, width, _ = labels.layout.size(labels.array.shape)
+    chunk_height, chunk_width, _ = labels.layout.size(labels.array.chunks)
+    step_y, step_x = (_several(chunk, _LABELS_SIDE) for chunk in (chunk_height, chunk_width))
     found: dict[int, tuple[int, int, int, int]] = {}
-    for top in range(0, height, step):
-        band = _read(labels, top, min(top + step, height), 0, width)[..., 0]
-        values, codes = np.unique(band, return_inverse=True)
-        for value, box in zip(values.tolist(), find_objects(codes.reshape(band.shape) + 1), strict=True):
-            if value == 0:
-                continue
-            rows, columns = box
-            own = (top + rows.start, columns.start, top + rows.stop, columns.stop)
-            old = found.get(value, own)
-            found[value] = (
-                min(old[0], own[0]),
-                min(old[1], own[1]),
-                max(old[2], own[2]),
-                max(old[3], own[3]),
-            )
+    for top, left in product(range(0, height, step_y), range(0, width, step_x)):
+        tile = _read(labels, top, min(top + step_y, height), left, min(left + step_x, width))[..., 0]
+        # By hashing: to sort millions of pixels takes ten times as long.
+        codes, values = pd.factorize(tile.ravel())
+        boxes = find_objects(codes.reshape(tile.shape) + 1)
+        for value, (rows, columns) in zip(values.tolist(), boxes, strict=True):
+            if value:
+                own = (top + rows.start, left + columns.start, top + rows.stop, left + columns.stop)
+                found[value] = _hull(found.get(value, own), own)
     order = sorted(found)
     return np.array(order, dtype=np.int64), np.array([found[value] for value in order]).reshape(-1, 4)
+
+
+def _hull(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    return (
+        min(one[0], other[0]),
+        min(one[1], other[1]),
+        max(one[2], other[2]),
+        max(one[3], other[3]),
+    )
+
+
+def _several(chunk: int, most: int) -> int:
+    """Return the largest multiple of a chunk's side that isn't longer than `most`; at least one chunk."""
+    return max(most // chunk, 1) * chunk
 
 
 def _side(longest: npt.NDArray[np.int64], path: Path) -> int:
