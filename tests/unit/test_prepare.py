@@ -17,6 +17,7 @@ import pytest
 from czrun.conditions import parse_clauses
 from czrun.contract.job import XKind
 from czrun.datasets.census_query import CensusQuery
+from czrun.datasets.imaging.options import ImageOptions
 from czrun.datasets.spec import DatasetSpec, Join
 from czrun.errors import CzrunError, DatasetError, StorageError
 from czrun.leases import acquire
@@ -186,6 +187,7 @@ def _changed_spec(name: str) -> Any:
         "max_cells": 10,
         "stratify": ("batch",),
         "sample_seed": 1,
+        "images": ImageOptions(crop=8),
         "name": "another",
         "path": Path("elsewhere.h5ad"),
         "url": "https://example.org/cells.h5ad",
