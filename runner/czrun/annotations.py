@@ -38,7 +38,7 @@ class Annotated:
     organisms
         Organisms of the cells, in the form ``homo_sapiens``.
     notes
-        What was left out or looks odd.
+        What the source says of itself, then what was left out or looks odd.
     """
 
     rows: Rows
@@ -84,7 +84,7 @@ def annotate(source: ObsSource, spec: DatasetSpec, plan: SplitPlan, task: Task) 
         cluster_key=donor_key if clusters is not None else None,
         predefined=source.column(plan.split_key)[rows] if is_predefined and plan.split_key else None,
         organisms=_organisms(source, spec),
-        notes=tuple(reader.notes),
+        notes=(*source.notes, *reader.notes),
     )
 
 

@@ -106,6 +106,11 @@ class ObsSource(Protocol):
         """Names of the obs columns, in the source's own words."""
         ...
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the source guessed, left out or changed, for people."""
+        ...
+
     def column(self, key: str) -> Texts:
         """Return one obs column as text, shape (n_obs,)."""
         ...

@@ -19,6 +19,7 @@ class LocalCells:
 
     def __init__(self, spec: DatasetSpec) -> None:
         self._path = spec.path
+        self.notes: tuple[str, ...] = ()
         self._reader = H5adReader(spec.path, spec.layer)
         try:
             self.n_obs, self.n_vars = self._reader.n_obs, self._reader.n_vars
