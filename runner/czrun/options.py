@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from czrun.contract.job import Limits, XKind
-from czrun.datasets.catalogue import DEFAULT_DATASET, find_dataset, open_obs
+from czrun.datasets.catalogue import DEFAULT_DATASET, find_dataset
+from czrun.datasets.locate import locate
 from czrun.datasets.spec import DatasetSpec, ObsName
 from czrun.errors import UsageError
 from czrun.manifest import PrepareRequest
 from czrun.split_plan import SplitChoice, SplitKind
-from czrun.storage import file_sha256
 from czrun.tasks.registry import DEFAULT_TASK, find_task
 
 DEFAULT_LIMITS = Limits(
@@ -119,7 +119,5 @@ def settle(options: DataOptions, default_split: SplitKind | None = None) -> Prep
             f"--split whole would show fit what {task.id} asks of predict.",
             "Choose holdout, kfold, or one of the group splits.",
         )
-    if not spec.path.is_file() or not spec.path.stat().st_size:
-        # The reader knows every way in which a path can be wrong.
-        open_obs(spec, task.modality)
-    return PrepareRequest(spec, file_sha256(spec.path), task, plan)
+    located = locate(spec)
+    return PrepareRequest(located.spec, located.sha256, task, plan, located.notes)

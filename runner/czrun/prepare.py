@@ -170,7 +170,7 @@ class _Fold:
             fit_inputs=tuple(_input_files(stage, train)),
             predict_inputs=tuple(predict_inputs),
             truth_sha256=truth_sha256(stage),
-            notes=self.cells.notes + chosen.notes + self._class_notes(),
+            notes=request.notes + self.cells.notes + chosen.notes + self._class_notes(),
         )
 
     def _facts(self, n_obs: int, shape: tuple[int, ...]) -> DatasetFacts:

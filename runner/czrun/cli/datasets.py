@@ -23,13 +23,15 @@ def show(
     name: Annotated[str, typer.Argument(help="A name, an .h5ad file or a YAML.")],
     layer: Annotated[str | None, typer.Option(help="X, raw, or a layer's name.")] = None,
     x: Annotated[str | None, typer.Option(help="What X holds, where it isn't counts.")] = None,
+    plot: Annotated[bool, typer.Option("--plot", help="Draw the cells of each label, donor …")] = False,
 ) -> None:
-    """Show a data set's cells, genes and columns, and which of them could be labels or groups."""
-    from czrun.api import x_kind
+    """Show a data set's cells, genes and columns, what they would be taken for, and what is odd."""
     from czrun.cli.render import print_dataset
     from czrun.datasets.catalogue import find_dataset
     from czrun.datasets.summary import summarise
+    from czrun.keywords import x_kind
 
     spec = find_dataset(name)
     changes = {"layer": layer, "x": x_kind(x)}
-    print_dataset(summarise(spec.model_copy(update={key: value for key, value in changes.items() if value})))
+    spec = spec.model_copy(update={key: value for key, value in changes.items() if value})
+    print_dataset(summarise(spec), plot=plot)

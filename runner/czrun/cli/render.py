@@ -8,14 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from rich.console import Console  # noqa: TID251 - this module is rich's one home
+from rich.bar import Bar  # noqa: TID251 - this module is rich's one home
+from rich.console import Console  # noqa: TID251
 from rich.live import Live  # noqa: TID251
 from rich.spinner import Spinner  # noqa: TID251
 from rich.table import Table  # noqa: TID251
 from rich.text import Text  # noqa: TID251
 
 from czrun.datasets.spec import DatasetSpec
-from czrun.datasets.summary import DatasetSummary
+from czrun.datasets.summary import CountedColumn, DatasetSummary
 from czrun.doctor import Check, State
 from czrun.errors import CzrunError
 from czrun.metrics.base import MetricInfo
@@ -24,6 +25,8 @@ from czrun.quantities import printable, show_bytes, show_seconds
 from czrun.records import RECORD_FILE, load_record
 from czrun.report.rows import MESSAGE_CHARS, number, outcome
 from czrun.tasks.base import Design, Task
+
+_MOST_BARS = 20
 
 
 @contextmanager
@@ -165,14 +168,26 @@ def print_datasets(datasets: Mapping[str, DatasetSpec]) -> None:
     _print_pairs((name, spec.title or str(spec.path)) for name, spec in datasets.items())
 
 
-def print_dataset(summary: DatasetSummary) -> None:
-    """Print a data set's size and columns."""
+def print_dataset(summary: DatasetSummary, *, plot: bool = False) -> None:
+    """Print a data set's size, its columns, and what is odd; with a bar a value where a plot is asked for."""
     console, spec = Console(highlight=False), summary.spec
-    console.print(_text(f"{spec.name}: {summary.n_obs:,} cells × {summary.n_vars:,} genes", style="bold"))
-    console.print(_text(f"{spec.layer} holds {summary.x}; gene ids are {summary.gene_ids}s; {spec.path}"))
+    console.print(_text(f"{spec.name}: {summary.n_obs:,} cells", style="bold"))
+    for line in (*summary.content, str(spec.path)):
+        console.print(_text(line))
     for name in ("title", "source", "license"):
         if value := getattr(spec, name):
             console.print(_text(f"{name}: {value}"))
+    if plot:
+        for column in summary.counted:
+            console.print(_bars(column, summary.n_obs, console.width))
+    else:
+        console.print(_columns_table(summary))
+    for sign, lines in (("!", summary.odd), ("note:", summary.notes)):
+        for line in lines:
+            console.print(_text(f"{sign} {line}", style="yellow" if sign == "!" else "dim"))
+
+
+def _columns_table(summary: DatasetSummary) -> Table:
     table = Table(pad_edge=False, box=None, header_style="dim", padding=(0, 2, 0, 0))
     for name in ("obs column", "taken as", "values", "missing", "most frequent"):
         table.add_column(name, overflow="fold")
@@ -180,7 +195,24 @@ def print_dataset(summary: DatasetSummary) -> None:
         common = ", ".join(f"{value} {count:,}" for value, count in column.common)
         cells = (column.name, column.role, f"{column.n_values:,}", f"{column.n_missing:,}", common)
         table.add_row(*(_text(cell) for cell in cells))
-    console.print(table)
+    return table
+
+
+def _bars(column: CountedColumn, n_obs: int, width: int) -> Table:
+    """Draw the cells of each value, the longest bar for the most frequent."""
+    title = f"{column.role} ({column.name})" if column.role != column.name else column.role
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), title_justify="left", show_header=False)
+    table.title = _text(title, style="bold")
+    table.add_column(overflow="ellipsis", no_wrap=True, max_width=width // 3)
+    table.add_column(width=width // 3)
+    table.add_column(justify="right")
+    most = column.counts[0][1] if column.counts else 1
+    for value, count in column.counts[:_MOST_BARS]:
+        bar = Bar(size=most, begin=0, end=count, width=width // 3, color="cyan")
+        table.add_row(_text(value), bar, _text(f"{count:,}  {count / n_obs:.1%}"))
+    if more := column.counts[_MOST_BARS:]:
+        table.add_row(_text(f"{len(more):,} more"), "", _text(f"{sum(count for _, count in more):,}"))
+    return table
 
 
 def _print_pairs(pairs: Iterator[tuple[str, str]]) -> None:

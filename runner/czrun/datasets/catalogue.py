@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from czrun.contract.job import XKind
 from czrun.datasets.spec import DatasetSpec, read_spec
@@ -81,7 +81,12 @@ def open_obs(spec: DatasetSpec, modality: str) -> CellSource | ImageSource:
             f"{spec.name} holds cells by genes, and this task needs images.",
             "Name an .npz file with `images`, uint8 (n, height, width, channels), and a column of labels.",
         )
-    return ImageArchive(spec.path)
+    return ImageArchive(spec.file)
+
+
+def modality_of(spec: DatasetSpec) -> Literal["expression", "image"]:
+    """Return what a data set holds."""
+    return "image" if spec.holds_images and spec.path != PBMC68K.path else "expression"
 
 
 def open_cells(spec: DatasetSpec) -> CellSource:
@@ -90,7 +95,7 @@ def open_cells(spec: DatasetSpec) -> CellSource:
     if spec.path == PBMC68K.path:
         from czrun.datasets.sample import SampleCells
 
-        return SampleCells(spec.path)
+        return SampleCells(spec.file)
     if spec.holds_images:
         raise DatasetError(
             f"{spec.name} holds images, and this task needs cells by genes.",

@@ -1,0 +1,147 @@
+"""What users say of data, by flags or by Python keywords, as options: the words are read here, once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypedDict, Unpack, get_args
+
+from pydantic import ValidationError
+
+from czrun.contract.image import describe
+from czrun.contract.job import Limits, XKind
+from czrun.datasets.catalogue import DEFAULT_DATASET
+from czrun.datasets.spec import ObsName
+from czrun.errors import UsageError, listing, unknown_name
+from czrun.options import DEFAULT_LIMITS, DataOptions
+from czrun.quantities import parse_bytes, parse_seconds
+from czrun.split_plan import SplitChoice, SplitKind
+from czrun.tasks.registry import DEFAULT_TASK
+
+
+class DataKeywords(TypedDict, total=False):
+    """Which cells, divided how; `data_options` says what each word means."""
+
+    label_key: str | None
+    donor_key: str | None
+    batch_key: str | None
+    time_key: str | None
+    obs: Mapping[str, str] | None
+    anomaly: str | None
+    layer: str | None
+    x: str | None
+    drop_unlabelled: bool | None
+    split: str | None
+    group_key: str | None
+    split_key: str | None
+    folds: int | None
+    test_size: float
+    seed: int
+
+
+def data_options(
+    dataset: str | Path = DEFAULT_DATASET, task: str = DEFAULT_TASK, **data: Unpack[DataKeywords]
+) -> DataOptions:
+    """Say which cells, for which task, divided how.
+
+    Parameters
+    ----------
+    dataset
+        A data set's name, an .h5ad file, an .npz of images, or a data set's YAML.
+    task
+        Task id.
+    label_key, donor_key, batch_key, time_key
+        obs columns with the label, the donor (by which intervals are clustered), the batch and the time.
+    obs
+        Further obs columns, contract name to the file's own.
+    anomaly
+        ``"COLUMN=VALUE,VALUE"``: cells with one of these values are anomalous.
+    split
+        ``holdout``, ``kfold``, ``group-holdout``, ``group-kfold``, ``predefined`` or ``whole``; None is what
+        the task does by default. A `group_key` makes the first two the next two.
+    group_key, split_key
+        obs columns with the groups to keep together, and with the words train and test.
+    folds
+        Number of folds of the k-fold kinds.
+    test_size
+        Share of cells to hold out, 0 to 1.
+    seed
+        Seed of the split.
+    layer, x
+        Which matrix (``X``, ``raw``, a layer), and what it holds (``counts``, ``log1p``, ...).
+    drop_unlabelled
+        Leave out cells without a label, or without what else the task needs.
+
+    Raises
+    ------
+    UsageError
+        When something of it makes no sense.
+    """
+    _, _, anomalous = (data.get("anomaly") or "").partition("=")
+    return DataOptions(
+        dataset=str(dataset),
+        task=task,
+        split=_split_choice(data),
+        obs=_obs_names(data),
+        layer=data.get("layer"),
+        x=x_kind(data.get("x")),
+        anomalous=tuple(anomalous.split(",")) if anomalous else None,
+        drop_unlabelled=data.get("drop_unlabelled"),
+    )
+
+
+def _split_choice(data: DataKeywords) -> SplitChoice:
+    kind = data.get("split")
+    if kind and kind not in list(SplitKind):
+        raise unknown_name("split", kind, list(SplitKind))
+    return SplitChoice(
+        kind=SplitKind(kind) if kind else None,
+        folds=data.get("folds"),
+        test_size=data.get("test_size", 0.2),
+        seed=data.get("seed", 0),
+        group_key=data.get("group_key"),
+        split_key=data.get("split_key"),
+    )
+
+
+def _obs_names(data: DataKeywords) -> dict[ObsName, str]:
+    named = {
+        "label": data.get("label_key"),
+        "donor": data.get("donor_key"),
+        "batch": data.get("batch_key"),
+        "time": data.get("time_key"),
+        "anomaly": (data.get("anomaly") or "").partition("=")[0],
+    }
+    names = {**(data.get("obs") or {}), **{name: key for name, key in named.items() if key}}
+    valid = {str(name): name for name in get_args(ObsName)}
+    for name in names:
+        if name not in valid:
+            raise unknown_name("contract column", name, valid)
+    return {valid[name]: key for name, key in names.items()}
+
+
+def limits(*, cpus: float, memory: str | int, gpus: int, timeout: str | float) -> Limits:
+    """Read limits as people write them; raises UsageError with every problem."""
+    wall_s = parse_seconds(timeout) if isinstance(timeout, str) else timeout
+    size = parse_bytes(memory) if isinstance(memory, str) else memory
+    fields = {
+        **DEFAULT_LIMITS.model_dump(),
+        "cpus": cpus,
+        "memory_bytes": size,
+        "gpus": gpus,
+        "wall_s": wall_s,
+    }
+    try:
+        return Limits.model_validate(fields)
+    except ValidationError as error:
+        raise UsageError(
+            f"These limits can't be set:\n{listing(describe(error))}",
+            "For example --cpus 2 --memory 4GiB --timeout 30m.",
+        ) from error
+
+
+def x_kind(name: str | None) -> XKind | None:
+    """Read a kind of X; raises UsageError."""
+    if name is not None and name not in list(XKind):
+        raise unknown_name("kind of X", name, list(XKind))
+    return XKind(name) if name else None
