@@ -47,7 +47,7 @@ def data_options(
     Parameters
     ----------
     dataset
-        A data set's name, an .h5ad file, an .npz of images, or a data set's YAML.
+        A data set's name, a file or folder of cells or images, or a data set's YAML.
     task
         Task id.
     label_key, donor_key, batch_key, time_key
@@ -68,7 +68,8 @@ def data_options(
     seed
         Seed of the split.
     layer, x
-        Which matrix (``X``, ``raw``, a layer), and what it holds (``counts``, ``log1p``, ...).
+        Which matrix (``X``, ``raw``, a layer; None is where counts are), and what it holds (``counts``,
+        ``log1p``, ...).
     drop_unlabelled
         Leave out cells without a label, or without what else the task needs.
 

@@ -11,7 +11,7 @@ app = typer.Typer(help="List and show data sets.", no_args_is_help=True, rich_ma
 
 @app.command("list")
 def list_datasets() -> None:
-    """List the data sets that have a name; any .h5ad file works as well."""
+    """List the data sets that have a name; a file of your own works as well."""
     from czrun.cli.render import print_datasets
     from czrun.datasets.catalogue import named_datasets
 
@@ -20,7 +20,7 @@ def list_datasets() -> None:
 
 @app.command("show")
 def show(
-    name: Annotated[str, typer.Argument(help="A name, an .h5ad file or a YAML.")],
+    name: Annotated[str, typer.Argument(help="A name, a file or folder, or a YAML.")],
     layer: Annotated[str | None, typer.Option(help="X, raw, or a layer's name.")] = None,
     x: Annotated[str | None, typer.Option(help="What X holds, where it isn't counts.")] = None,
     plot: Annotated[bool, typer.Option("--plot", help="Draw the cells of each label, donor …")] = False,

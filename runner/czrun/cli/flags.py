@@ -34,7 +34,8 @@ class DataFlags:
     """Which cells, for which task, divided how: the flags that `takes_data` gives to a command."""
 
     dataset: Annotated[
-        str, typer.Option(help="A name (czrun datasets list), an .h5ad file, an .npz of images, or a YAML.")
+        str,
+        typer.Option(help="A name (czrun datasets list), a file or folder of cells or images, or a YAML."),
     ] = "pbmc68k_reduced"
     task: Annotated[str, typer.Option(help="A task (czrun tasks list).")] = "cell-type-classification"
     label_key: Annotated[
@@ -56,7 +57,9 @@ class DataFlags:
         str | None,
         typer.Option(help="Which cells are anomalous: COLUMN=VALUE[,VALUE …], or COLUMN of true/false."),
     ] = None
-    layer: Annotated[str | None, typer.Option(help="X, raw, or a layer's name.  [default: X]")] = None
+    layer: Annotated[
+        str | None, typer.Option(help="X, raw, or a layer's name.  [default: where counts are]")
+    ] = None
     x: Annotated[str | None, typer.Option(help="What X holds: counts, normalized, log1p, other.")] = None
     drop_unlabelled: Annotated[
         bool,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from czrun.contract.job import XKind
+from czrun.datasets.formats import not_read, recognise
 from czrun.datasets.spec import DatasetSpec, read_spec
 from czrun.errors import DatasetError, unknown_name
 
@@ -43,7 +44,7 @@ def find_dataset(name: str) -> DatasetSpec:
     Parameters
     ----------
     name
-        A name of the catalogue, or the path of an .h5ad file or of a data set's YAML.
+        A name of the catalogue, or the path of a file or folder of a known format, or of a data set's YAML.
 
     Raises
     ------
@@ -58,11 +59,8 @@ def find_dataset(name: str) -> DatasetSpec:
     if path.suffix.lower() in (".yaml", ".yml"):
         return read_spec(path)
     if path.suffix or path.exists() or "/" in name:
-        if path.suffix.lower() not in (".h5ad", ".npz") and path.is_file():
-            raise DatasetError(
-                f"{name}: only .h5ad files, and .npz files of images, are read yet.",
-                "Convert it: adata.write_h5ad('cells.h5ad').",
-            )
+        if path.is_file() and path.suffix.lower() != ".npz" and not recognise(path):
+            raise not_read(path)
         return DatasetSpec(name=path.stem, path=path)
     names = named_datasets()
     if name not in names:

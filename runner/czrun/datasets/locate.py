@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from czrun.datasets.formats import recognise
 from czrun.datasets.spec import DatasetSpec
-from czrun.storage import content_key, file_sha256
+from czrun.datasets.table_beside import find_table
+from czrun.storage import content_key, file_sha256, path_sha256
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ def locate(spec: DatasetSpec) -> Located:
     """Find a data set's files; raises DatasetError when they can't be had."""
     if spec.join:
         return _locate_both(spec)
-    return Located(spec, file_sha256(_readable(spec)))
+    return Located(spec, _sha256(spec))
 
 
 def _locate_both(spec: DatasetSpec) -> Located:
@@ -46,10 +48,17 @@ def _locate_both(spec: DatasetSpec) -> Located:
     )
 
 
+def _sha256(spec: DatasetSpec) -> str:
+    content = path_sha256(_readable(spec))
+    table = find_table(spec)
+    return content_key([content, path_sha256(table)]) if table else content
+
+
 def _readable(spec: DatasetSpec) -> Path:
-    if not spec.file.is_file() or not spec.file.stat().st_size:
+    path = spec.file
+    if not (recognise(path) if path.is_dir() else path.is_file() and path.stat().st_size):
         # The reader knows every way in which a path can be wrong.
         from czrun.datasets.catalogue import modality_of, open_obs
 
         open_obs(spec, modality_of(spec))
-    return spec.file
+    return path
