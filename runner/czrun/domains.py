@@ -107,7 +107,7 @@ def _refuse_both(both: Flags, plan: SplitPlan) -> None:
 
 
 def context_column(plan: SplitPlan, source: ObsSource, spec: DatasetSpec) -> str | None:
-    """Return the one column, besides the perturbation, whose values tell test cells; None where there is none."""
+    """Return the one column, besides the perturbation, whose values tell test cells, if there is one."""
     asked = [each.column for each in plan.test_on if each.operator is Operator.ANY_OF]
     keys = {column_key(source, spec, column) for column in asked} - {spec.key_for("perturbation"), None}
     return keys.pop() if len(keys) == 1 else None

@@ -14,8 +14,8 @@ import h5py
 import numpy as np
 import pytest
 
-from czrun.contract.job import XKind
 from czrun.conditions import parse_clauses
+from czrun.contract.job import XKind
 from czrun.datasets.census_query import CensusQuery
 from czrun.datasets.spec import DatasetSpec, Join
 from czrun.errors import CzrunError, DatasetError, StorageError
