@@ -215,7 +215,7 @@ def _some(names: tuple[str, ...], most: int = 8) -> str:
 def _class_notes(
     cells: Annotated, plan: SplitPlan, chosen: Arrangement, tested: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Say which classes aren't learned, or aren't asked; raises DatasetError where nothing can be told apart."""
+    """Say which classes aren't learned, or aren't asked; raises DatasetError where none can be told apart."""
     if not cells.teaches_classes:
         return ()
     label = cells.categorical("label")
