@@ -67,6 +67,11 @@ def any_of(column: str, values: Sequence[str]) -> Clause:
     return Clause(column, Operator.ANY_OF, tuple(sorted(dict.fromkeys(values))))
 
 
+def is_clause(text: str) -> bool:
+    """Tell whether a text is meant as a condition, and not as a name or a path."""
+    return _WRITTEN.match(text) is not None
+
+
 def parse_clauses(flag: str, said: Said) -> tuple[Clause, ...]:
     """Read conditions, all of which are to hold.
 

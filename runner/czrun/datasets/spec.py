@@ -91,7 +91,7 @@ class DatasetSpec(ContractModel):
     max_cells: int | None = Field(default=None, gt=0, description="How many cells, at most; drawn by strata.")
     stratify: tuple[Key, ...] = Field(
         default=("label", "donor"),
-        description="Columns whose combinations are the strata of max_cells; label and donor by default.",
+        description="Columns whose combinations are the strata of max_cells, those that there are.",
     )
     sample_seed: int = Field(default=0, ge=0, lt=2**31, description="Which cells max_cells draws.")
     title: str = ""
