@@ -117,9 +117,13 @@ def shared_labels(
     labels = source.column(spec.key_for("label") or "")[rows]
     terms = source.column(_LABEL_TERMS)[rows] if _LABEL_TERMS in source.columns else None
     train, test = words == TRAIN, words == TEST
-    shared = shared_classes(
-        labels[train], labels[test], *(() if terms is None else (terms[train], terms[test]))
-    )
+    own_terms = () if terms is None else (terms[train], terms[test])
+    try:
+        shared = shared_classes(labels[train], labels[test], *own_terms)
+    except DatasetError as error:
+        raise DatasetError(
+            error.message, "Give --train-on and --test-on conditions that the same classes meet."
+        ) from None
     if len(shared.classes) == 1:
         raise DatasetError(
             f"Train and test cells have one class in common, {shared.classes[0]!r}: there is nothing to tell "

@@ -156,12 +156,35 @@ class TestClasses:
         labels = ["T cell" if tissue == "lung" else f"c{i % 3}" for i, tissue in enumerate(TISSUES)]
         labels[0] = "T cell"
         error = refused(path, by_domain(test_on="tissue=lung"), CELL_TYPE_CLASSIFICATION, cell_type=labels)
-        assert "All test cells are 'T cell': there is nothing" in error.message
+        assert "have one class in common, 'T cell': there is nothing to tell apart" in error.message
 
     def test_one_class_to_learn_from_is_none(self, path: Path) -> None:
         labels = ["T cell" if tissue == "blood" else f"c{i % 2}" for i, tissue in enumerate(TISSUES)]
         error = refused(path, by_domain("tissue=blood"), CELL_TYPE_CLASSIFICATION, cell_type=labels)
-        assert "All training cells are 'T cell'" in error.message
+        assert "Train and test cells have no class in common" in error.message
+        assert "'c0', 'c1'" in error.message
+
+    def test_classes_that_one_side_does_not_know_are_left_out_of_the_other_and_counted(
+        self, path: Path
+    ) -> None:
+        labels = np.array(["B", "T", "B", "T"] * 10, dtype=object)
+        labels[[0, 5]] = "Mast"  # blood
+        labels[[2]] = "Club"  # lung
+        plan = by_domain("tissue=blood", "tissue=lung")
+        found, chosen = arranged(path, plan, CELL_TYPE_CLASSIFICATION, cell_type=labels.tolist())
+        assert found.categorical("label").categories == ("B", "T")
+        assert (len(chosen.fit), len(chosen.predict)) == (14, 7)
+        assert "train: 2 cells of 'Mast' were left out: test has no such class" in found.notes
+        assert "test: 1 cells of 'Club' were left out: train has no such class" in found.notes
+
+    def test_labels_that_are_spelled_otherwise_on_the_other_side_are_the_same_class(self, path: Path) -> None:
+        labels = [
+            "BT"[i % 2] + (" cells" if tissue == "lung" else "-cell") for i, tissue in enumerate(TISSUES)
+        ]
+        plan = by_domain("tissue=blood", "tissue=lung")
+        found, _ = arranged(path, plan, CELL_TYPE_CLASSIFICATION, cell_type=labels)
+        assert found.categorical("label").categories == ("B-cell", "T-cell")
+        assert any("'B cells' was taken for train's 'B-cell'" in note for note in found.notes)
 
     def test_classes_that_only_left_out_cells_have_are_none_of_the_task_s(self, path: Path) -> None:
         labels = ["Mast" if tissue == "skin" else "BT"[i // 5 % 2] for i, tissue in enumerate(TISSUES)]
