@@ -254,7 +254,9 @@ def _inner(
         if len(np.unique(cells.clusters[fit])) >= plan.inner_folds:
             units = cells.clusters
         else:
-            notes.append(f"there are fewer training {cells.cluster_key} than inner folds, which part them")
+            notes.append(
+                f"groups of {cells.cluster_key!r} aren't whole in inner folds, of which there are more"
+            )
     strata = np.unique(cells.strata[fit], return_inverse=True)[1].astype(np.int32)
     whole = None if units is None else np.unique(units[fit], return_inverse=True)[1].astype(np.int32)
     inner = np.full(len(cells.rows), -1, dtype=np.int32)

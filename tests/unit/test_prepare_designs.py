@@ -202,7 +202,7 @@ class TestInnerFolds:
 
     def test_donors_too_few_for_the_folds_are_parted_and_it_says_so(self, path: Path) -> None:
         _, manifest = make(path, "reference", plan=replace(HOLDOUT, inner_folds=5))
-        assert "there are fewer training donor_id than inner folds, which part them" in manifest.notes
+        assert "groups of 'donor_id' aren't whole in inner folds, of which there are more" in manifest.notes
 
     def test_without_them_there_is_no_such_column(self, path: Path) -> None:
         folder, manifest = make(path, "reference")
