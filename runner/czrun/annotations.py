@@ -105,7 +105,7 @@ def _clusters(source: ObsSource, key: str | None, rows: Rows) -> Codes | None:
     if not key:
         return None
     texts = source.column(key)[rows]
-    return None if any(text is None for text in texts) else encode(texts)[1]
+    return None if None in texts.tolist() else encode(texts)[1]
 
 
 def _organisms(source: ObsSource, spec: DatasetSpec) -> tuple[str, ...]:

@@ -12,11 +12,13 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from czrun.cells import Genes, RowBlock, Texts
+from czrun.cells import Genes, Names, RowBlock, Texts
 from czrun.errors import DatasetError
 
 _BLOCK_VALUES = 1 << 21
 """Stored values in one block: 16 MB of float32 and int32, whatever the number of cells."""
+
+_TEXTS_AT_ONCE = 1 << 16
 
 _SYMBOL_COLUMNS = ("gene_symbol", "gene_symbols", "feature_name", "symbol", "gene_name")
 _ENSEMBL_COLUMNS = ("ensembl_id", "gene_ids", "gene_id", "feature_id", "ensembl")
@@ -45,7 +47,7 @@ class H5adReader:
             with _reading(path):
                 self._matrix, self._obs, self._var = self._select(layer)
                 self.n_obs, self.n_vars = (int(size) for size in self._shape())
-                self._names = _index(self._obs)
+                self._names = _names(self._obs)
                 self._check_rows(layer)
         except BaseException:
             self._file.close()
@@ -64,9 +66,9 @@ class H5adReader:
     def column(self, key: str) -> Texts:
         """Return one obs column as text, None where it is missing, shape (n_obs,)."""
         with _reading(self.path):
-            return _texts(_read_column(self._obs, key))
+            return _column_texts(self._obs, key)
 
-    def obs_names(self) -> Texts:
+    def obs_names(self) -> Names:
         """Return the obs index, shape (n_obs,)."""
         return self._names
 
@@ -249,6 +251,39 @@ def _legacy_frames(path: Path) -> dict[str, Any]:
 def _columns(frame: Any) -> tuple[str, ...]:  # noqa: ANN401 - an h5py group, or a legacy file's DataFrame
     names = frame.attrs.get("column-order", ()) if isinstance(frame, h5py.Group) else frame.columns
     return tuple(str(name) for name in names)
+
+
+def _names(frame: Any) -> Names:  # noqa: ANN401
+    """Return the index of a frame in little memory."""
+    key = str(frame.attrs.get("_index", "_index")) if isinstance(frame, h5py.Group) else ""
+    if not key or not _is_plain_text(frame[key]):
+        return _index(frame)
+    names: Names = np.empty(frame[key].shape, dtype=np.dtypes.StringDType())
+    for start, piece in _pieces(frame[key]):
+        names[start : start + len(piece)] = piece
+    return names
+
+
+def _column_texts(frame: Any, key: str) -> Texts:  # noqa: ANN401
+    if not isinstance(frame, h5py.Group) or not _is_plain_text(frame[key]):
+        return _texts(_read_column(frame, key))
+    # One object for each value, not for each cell: a million labels are a few.
+    known: dict[str, str] = {}
+    texts: Texts = np.empty(frame[key].shape, dtype=object)
+    for start, piece in _pieces(frame[key]):
+        texts[start : start + len(piece)] = [known.setdefault(text, text) for text in piece]
+    return texts
+
+
+def _is_plain_text(element: Any) -> bool:  # noqa: ANN401
+    is_text = isinstance(element, h5py.Dataset) and h5py.check_string_dtype(element.dtype) is not None
+    return is_text and element.ndim == 1 and element.attrs.get("encoding-type") == "string-array"
+
+
+def _pieces(dataset: Any) -> Iterator[tuple[int, list[str]]]:  # noqa: ANN401
+    texts = dataset.asstr()
+    for start in range(0, len(dataset), _TEXTS_AT_ONCE):
+        yield start, texts[start : start + _TEXTS_AT_ONCE].tolist()
 
 
 def _index(frame: Any) -> Texts:  # noqa: ANN401

@@ -23,12 +23,13 @@ import numpy as np
 
 from czrun.annotations import Annotated, annotate
 from czrun.arrangement import Arrangement, arrange
-from czrun.cells import Categorical, CellSource, Column, ImageSource
+from czrun.cells import Categorical, CellSource, Column, ImageSource, Names
 from czrun.contract.job import INPUT_DIR, DatasetFacts, ExpressionSpace, InputFile, XKind
 from czrun.datasets.catalogue import open_obs
 from czrun.inputs import Part, opaque_ids, write_cells, write_conditions, write_images
 from czrun.leases import Lease
 from czrun.manifest import PreparedManifest, PrepareRequest, prepared_folder
+from czrun.model_input import Ids
 from czrun.splits import Rows
 from czrun.storage import file_sha256, publish, storage_errors, write_text
 from czrun.tasks.base import REFERENCE, VIEW, Design
@@ -97,7 +98,7 @@ class _Fold:
             rows[REFERENCE] = self.arrangement.fit
         return rows
 
-    def _part(self, name: str, rows: Rows, ids: np.ndarray[tuple[int], np.dtype[np.object_]]) -> Part:
+    def _part(self, name: str, rows: Rows, ids: Ids) -> Part:
         task = self.request.task
         names = task.fit_obs if name == "train" else task.predict_obs
         names += tuple(each for each in task.optional_obs if each in self.cells.columns)
@@ -128,7 +129,7 @@ class _Fold:
         names = tuple(each.name for each in chosen.conditions)
         obs: dict[str, Column] = {"condition": Categorical(chosen.treated_condition, names)}
         rows = self.cells.rows[chosen.treated]
-        ids = np.array([str(number) for number in range(len(rows))], dtype=object)
+        ids = np.array([str(number).encode() for number in range(len(rows))], dtype="S16")
         return Part("truth", TREATED, rows, ids, obs)
 
     def _write_host_side(self, stage: Path, orders: dict[str, Rows], parts: dict[str, Part]) -> None:
@@ -136,7 +137,7 @@ class _Fold:
         names = self.source.obs_names()
         for view in (VIEW, REFERENCE):
             if view in parts:
-                np.save(stage / "ids" / f"{view}.npy", parts[view].ids.astype("S16"))
+                np.save(stage / "ids" / f"{view}.npy", parts[view].opaque)
                 clusters = None if self.cells.clusters is None else self.cells.clusters[orders[view]]
                 columns = self.request.task.truth + self.request.task.optional_truth
                 known = {
@@ -144,7 +145,7 @@ class _Fold:
                     for name in dict.fromkeys(columns)
                     if name in self.cells.columns
                 }
-                write_truth(stage, view, known, clusters, names[parts[view].rows].tolist())
+                write_truth(stage, view, known, clusters, _in_pieces(names, parts[view].rows))
 
     def _describe(self, stage: Path, parts: dict[str, Part], shape: tuple[int, ...]) -> PreparedManifest:
         request, chosen = self.request, self.arrangement
@@ -215,7 +216,13 @@ class _Fold:
         return tuple(notes)
 
 
+_NAMES_AT_ONCE = 1 << 16
 _CONDITIONS = f"predict/{VIEW}.conditions.csv"
+
+
+def _in_pieces(names: Names, rows: Rows) -> Iterator[list[str]]:
+    for start in range(0, len(rows), _NAMES_AT_ONCE):
+        yield names[rows[start : start + _NAMES_AT_ONCE]].tolist()
 
 
 def _input_files(stage: Path, part: Part) -> Iterator[InputFile]:

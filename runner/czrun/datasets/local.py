@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from czrun.cells import Genes, RowBlock, Texts
+from czrun.cells import Genes, Names, RowBlock, Texts, repeated
 from czrun.contract.job import XKind
 from czrun.datasets.spec import DatasetSpec
 from czrun.errors import DatasetError, listing
@@ -39,7 +39,7 @@ class LocalCells:
             )
         return self._reader.column(key)
 
-    def obs_names(self) -> Texts:
+    def obs_names(self) -> Names:
         """Return the obs index, shape (n_obs,)."""
         return self._reader.obs_names()
 
@@ -77,11 +77,8 @@ class LocalCells:
             ("cell ids (obs_names)", self.obs_names(), "adata.obs_names_make_unique()"),
             ("gene ids (var_names)", self._genes.ids, "adata.var_names_make_unique()"),
         ):
-            values, counts = np.unique(names.astype(str), return_counts=True)
-            if repeated := values[counts > 1].tolist():
-                problems.append(
-                    f"{len(repeated)} {what} appear twice or more, such as {repeated[0]!r}: {mend}"
-                )
+            if twice := repeated(names):
+                problems.append(f"{len(twice)} {what} appear twice or more, such as {twice[0]!r}: {mend}")
         if problems:
             raise DatasetError(
                 f"{self._path} has duplicated ids:\n{listing(problems)}",
@@ -106,7 +103,7 @@ class LocalCells:
 class XChecks:
     """Looks for numbers that X can't hold, over all blocks, and remembers how many and the first."""
 
-    def __init__(self, x: XKind, cells: Texts, genes: Texts) -> None:
+    def __init__(self, x: XKind, cells: Names, genes: Texts) -> None:
         self._x, self._cells, self._genes = x, cells, genes
         self._found: dict[str, tuple[int, str]] = {}
 
