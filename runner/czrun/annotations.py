@@ -33,6 +33,8 @@ class Annotated:
         Codes from 0, shape (n,); groups keep together in a split, clusters (donors) in the bootstrap.
     cluster_key
         The obs column of the clusters.
+    cluster_names
+        What the source calls them.
     predefined
         train/test words, shape (n,).
     organisms
@@ -47,6 +49,7 @@ class Annotated:
     groups: Codes | None
     clusters: Codes | None
     cluster_key: str | None
+    cluster_names: tuple[str, ...]
     predefined: Texts | None
     organisms: tuple[str, ...]
     notes: tuple[str, ...]
@@ -70,9 +73,10 @@ def annotate(source: ObsSource, spec: DatasetSpec, plan: SplitPlan, task: Task) 
     reader.require_columns()
     rows = reader.rows()
     columns = {name: reader.column(name, rows) for name in reader.names(rows)}
-    groups = reader.grouping(plan.group_key, rows)
+    group_names, groups = reader.grouping(plan.group_key, rows)
     donor_key = _present(spec, "donor", source) or plan.group_key
-    clusters = groups if donor_key == plan.group_key else _clusters(source, donor_key, rows)
+    is_grouped = donor_key == plan.group_key
+    names, clusters = (group_names, groups) if is_grouped else _clusters(source, donor_key, rows)
     reader.refuse_problems()
     is_predefined = plan.kind is SplitKind.PREDEFINED and plan.split_key
     return Annotated(
@@ -82,6 +86,7 @@ def annotate(source: ObsSource, spec: DatasetSpec, plan: SplitPlan, task: Task) 
         groups=groups,
         clusters=clusters,
         cluster_key=donor_key if clusters is not None else None,
+        cluster_names=names,
         predefined=source.column(plan.split_key)[rows] if is_predefined and plan.split_key else None,
         organisms=_organisms(source, spec),
         notes=tuple(reader.notes),
@@ -100,12 +105,12 @@ def _strata(column: Column | None, n_obs: int) -> Codes:
     return codes
 
 
-def _clusters(source: ObsSource, key: str | None, rows: Rows) -> Codes | None:
+def _clusters(source: ObsSource, key: str | None, rows: Rows) -> tuple[tuple[str, ...], Codes | None]:
     """Encode the donors, for intervals only: with some unknown there is no honest clustering."""
     if not key:
-        return None
+        return (), None
     texts = source.column(key)[rows]
-    return None if None in texts.tolist() else encode(texts)[1]
+    return ((), None) if None in texts.tolist() else encode(texts)
 
 
 def _organisms(source: ObsSource, spec: DatasetSpec) -> tuple[str, ...]:

@@ -117,14 +117,14 @@ class ColumnReader:
         self._check_values(name, key, names, codes)
         return Categorical(codes, names)
 
-    def grouping(self, key: str | None, rows: Rows) -> Codes | None:
+    def grouping(self, key: str | None, rows: Rows) -> tuple[tuple[str, ...], Codes | None]:
         """Encode the column by which a split is grouped."""
         if not key:
-            return None
+            return (), None
         texts = self._texts_of(key)[rows]
         if count := sum(text is None for text in texts):
             self.problems.append(f"{count:,} cells have no {key!r}, by which the split is grouped")
-        return encode(texts)[1]
+        return encode(texts)
 
     def refuse_problems(self) -> None:
         """Raise DatasetError with everything that was found."""

@@ -78,6 +78,10 @@ class H5adWriter:
         """
         self._rows.append(rows, block, chosen)
 
+    def close(self) -> None:
+        """Close the file, leaving X as it is."""
+        os.close(self._descriptor)
+
     def __enter__(self) -> Self:
         """Return the writer."""
         return self
@@ -90,7 +94,7 @@ class H5adWriter:
             if kind is None:
                 self._rows.settle()
         finally:
-            os.close(self._descriptor)
+            self.close()
 
 
 @contextmanager

@@ -23,11 +23,14 @@ import numpy as np
 
 from czrun.annotations import Annotated, annotate
 from czrun.arrangement import Arrangement, arrange
+from czrun.audit import audit_prepared
 from czrun.cells import Categorical, CellSource, Column, ImageSource, Names
 from czrun.contract.job import INPUT_DIR, DatasetFacts, ExpressionSpace, InputFile, XKind
 from czrun.datasets.catalogue import open_obs
+from czrun.errors import LeakError, listing
 from czrun.inputs import Part, opaque_ids, write_cells, write_conditions, write_images
 from czrun.leases import Lease
+from czrun.ledger import Ledger, write_ledger
 from czrun.manifest import PreparedManifest, PrepareRequest, prepared_folder
 from czrun.model_input import Ids
 from czrun.splits import Rows
@@ -89,6 +92,7 @@ class _Fold:
             manifest = self._describe(stage, parts, shape)
             write_text(stage / "manifest.json", manifest.model_dump_json(indent=1))
             _settle(stage)
+            _refuse_leaks(stage, lease.folder())
         publish(stage, prepared_folder(home, self.key))
 
     def _rows(self) -> dict[str, Rows]:
@@ -135,9 +139,9 @@ class _Fold:
     def _write_host_side(self, stage: Path, orders: dict[str, Rows], parts: dict[str, Part]) -> None:
         (stage / "ids").mkdir()
         names = self.source.obs_names()
-        for view in (VIEW, REFERENCE):
-            if view in parts:
-                np.save(stage / "ids" / f"{view}.npy", parts[view].opaque)
+        for view in parts:
+            np.save(stage / "ids" / f"{view}.npy", parts[view].opaque)
+            if view != "train":
                 clusters = None if self.cells.clusters is None else self.cells.clusters[orders[view]]
                 columns = self.request.task.truth + self.request.task.optional_truth
                 known = {
@@ -146,6 +150,23 @@ class _Fold:
                     if name in self.cells.columns
                 }
                 write_truth(stage, view, known, clusters, _in_pieces(names, parts[view].rows))
+        write_ledger(stage, self._ledger(orders, names))
+
+    def _ledger(self, orders: dict[str, Rows], names: Names) -> Ledger:
+        task, cells = self.request.task, self.cells
+        optional = tuple(name for name in task.optional_obs if name in cells.columns)
+        columns = dict(cells.columns)
+        if cells.clusters is not None:
+            columns[_CLUSTERS] = Categorical(cells.clusters, cells.cluster_names)
+        every = max(1, len(cells.rows) // _NAMES_FOR_THE_AUDIT)
+        return Ledger(
+            rows=cells.rows,
+            columns=columns,
+            orders=orders,
+            shown={"fit": (*task.fit_obs, *optional), "predict": (*task.predict_obs, *optional)},
+            names=tuple(map(str, names[cells.rows[::every]].tolist())),
+            conditions=self.arrangement.conditions,
+        )
 
     def _describe(self, stage: Path, parts: dict[str, Part], shape: tuple[int, ...]) -> PreparedManifest:
         request, chosen = self.request, self.arrangement
@@ -216,7 +237,9 @@ class _Fold:
         return tuple(notes)
 
 
+_CLUSTERS = "clusters"
 _NAMES_AT_ONCE = 1 << 16
+_NAMES_FOR_THE_AUDIT = 64
 _CONDITIONS = f"predict/{VIEW}.conditions.csv"
 
 
@@ -243,6 +266,15 @@ def _input_file(stage: Path, view: str, name: str, n_rows: int) -> InputFile:
             "bytes": path.stat().st_size,
         }
     )
+
+
+def _refuse_leaks(stage: Path, scratch: Path) -> None:
+    findings = audit_prepared(stage, scratch)
+    if findings:
+        raise LeakError(
+            f"The prepared data would tell a model what it is asked:\n{listing(map(str, findings))}",
+            "Nothing was kept. The files are czrun's own work: please report this, with the lines above.",
+        )
 
 
 def _settle(stage: Path) -> None:
