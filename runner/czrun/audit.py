@@ -14,6 +14,7 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from czrun.model_input import Ids
 from czrun.shuffles import odds_of_bits, odds_of_numbers, odds_of_order
 
 _LOG_ODDS = -9 * float(np.log(10))
-"""Of what is less likely than one in a billion nobody says it was chance. A preparation asks about 100 times."""
+"""One in a billion: what is less likely is taken for no accident. A preparation asks about 100 times."""
 
 _BINS = 64
 _CELLS_PER_BIN = 16
@@ -89,13 +90,22 @@ class _Audit:
     def findings(self) -> Iterator[Finding]:
         yield from self._files()
         yield from self._ids()
-        for view, ids in self.ids.items():
-            for what in self._orders(view, ids):
-                yield Finding(self._file(view), what)
+        for view in self.ids:
+            if view in self._numbers:
+                yield from (Finding(self._file(view), what) for what in self._orders(view))
             try:
                 yield from self._contents(view)
             except _UNREADABLE as error:
                 yield Finding(self._file(view), f"it can't be read: {error}")
+
+    @cached_property
+    def _numbers(self) -> dict[str, npt.NDArray[np.uint64]]:
+        """The ids as numbers, where they are opaque and one for each cell."""
+        return {
+            view: numbers_of(ids)
+            for view, ids in self.ids.items()
+            if is_opaque(ids) and len(ids) == len(self.ledger.orders[view])
+        }
 
     def _file(self, view: str) -> str:
         return f"{phase_of(view)}/{view}"
@@ -129,20 +139,20 @@ class _Audit:
                 yield Finding(str(path.relative_to(self.folder)), "others than its owner may read it")
 
     def _ids(self) -> Iterator[Finding]:
-        everyone = np.sort(np.concatenate(list(self.ids.values())))
+        for view, ids in self.ids.items():
+            if view not in self._numbers:
+                yield Finding(self._file(view), "its ids aren't 16 hexadecimal digits each")
+            elif odds_of_numbers(self._numbers[view]) < _LOG_ODDS:
+                yield Finding(self._file(view), "its ids look counted, not drawn")
+            if len(ids) != len(self.ledger.orders[view]):
+                yield Finding(self._file(view), "it hasn't one id a cell")
+        everyone = np.sort(np.concatenate([np.zeros(0, np.uint64), *self._numbers.values()]))
         if (everyone[1:] == everyone[:-1]).any():
             yield Finding("ids", "some id stands for two cells, or for one in two files")
-        for view, ids in self.ids.items():
-            if not is_opaque(ids):
-                yield Finding(self._file(view), "its ids aren't 16 hexadecimal digits each")
-            elif odds_of_numbers(numbers_of(ids)) < _LOG_ODDS:
-                yield Finding(self._file(view), "its ids look counted, not drawn")
 
-    def _orders(self, view: str, ids: Ids) -> Iterator[str]:
+    def _orders(self, view: str) -> Iterator[str]:
         """Look whether the order of the cells, or of their ids, tells anything that is known of them."""
-        if not is_opaque(ids):
-            return
-        numbers = numbers_of(ids)
+        numbers = self._numbers[view]
         by_id = np.argsort(numbers)
         known = {name: _groups(self.ledger.column(view, name)) for name in self.ledger.columns}
         known["order in the source"] = _binned(self.ledger.rows[self.ledger.orders[view]])

@@ -80,8 +80,10 @@ class Categorical:
 
     def used(self) -> Categorical:
         """Return the same column without the values that no cell has."""
-        present, codes = np.unique(self.codes, return_inverse=True)
-        return Categorical(codes.astype(np.int32), tuple(self.categories[code] for code in present.tolist()))
+        is_used = np.bincount(self.codes, minlength=len(self.categories)) > 0
+        number = (np.cumsum(is_used) - 1).astype(np.int32)
+        kept = tuple(text for text, used in zip(self.categories, is_used.tolist(), strict=True) if used)
+        return Categorical(number[self.codes], kept)
 
 
 def repeated(names: Names) -> list[str]:

@@ -1,8 +1,8 @@
 """Every byte of a model's .h5ad file accounted for: by the slot that may hold it, and against a fresh file.
 
 HDF5 keeps the bytes of what was deleted, and has room for comments, times and whatever is appended. Rather
-than knowing each such place, the file is held byte by byte against one written anew of the contents that it may
-have; only the values of X are left out of that, since they fill their two extents whole.
+than knowing each such place, the file is held byte by byte against one written anew of the contents that it
+may have; only the values of X are left out of that, since they fill their two extents whole.
 """
 
 from __future__ import annotations
@@ -309,9 +309,4 @@ def is_opaque(ids: Ids) -> bool:
 
 def numbers_of(ids: Ids) -> npt.NDArray[np.uint64]:
     """Return opaque ids as the numbers that they are, shape (n_obs,)."""
-    numbers = np.zeros(len(ids), dtype=np.uint64)
-    digits = np.frombuffer(np.ascontiguousarray(ids).data, dtype=np.uint8).reshape(-1, 16)
-    for place in range(16):
-        digit = digits[:, place].astype(np.uint64)
-        numbers = numbers << np.uint64(4) | np.where(digit < 97, digit - 48, digit - 87).astype(np.uint64)
-    return numbers
+    return np.frombuffer(bytes.fromhex(ids.tobytes().decode()), dtype=">u8").astype(np.uint64)

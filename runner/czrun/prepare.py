@@ -14,7 +14,8 @@ Memory stays flat: the source is read once in blocks, and each row is put straig
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -34,7 +35,7 @@ from czrun.ledger import Ledger, write_ledger
 from czrun.manifest import PreparedManifest, PrepareRequest, prepared_folder
 from czrun.model_input import Ids
 from czrun.splits import Rows
-from czrun.storage import file_sha256, publish, storage_errors, write_text
+from czrun.storage import publish, seal, storage_errors, write_text
 from czrun.tasks.base import REFERENCE, VIEW, Design
 from czrun.truth import TREATED, truth_sha256, write_truth
 
@@ -89,10 +90,15 @@ class _Fold:
         with storage_errors(home):
             shape = self._write_inputs(stage, list(parts.values()))
             self._write_host_side(stage, orders, parts)
-            manifest = self._describe(stage, parts, shape)
+            _settle(stage)
+            with ThreadPoolExecutor() as pool:
+                # While they are hashed and the disk takes them in, they are audited.
+                seals = {path: pool.submit(seal, path) for path in _shown_files(stage)}
+                _refuse_leaks(stage, lease.folder())
+                hashes = {path: future.result() for path, future in seals.items()}
+            manifest = self._describe(stage, parts, shape, hashes)
             write_text(stage / "manifest.json", manifest.model_dump_json(indent=1))
             _settle(stage)
-            _refuse_leaks(stage, lease.folder())
         publish(stage, prepared_folder(home, self.key))
 
     def _rows(self) -> dict[str, Rows]:
@@ -168,14 +174,17 @@ class _Fold:
             conditions=self.arrangement.conditions,
         )
 
-    def _describe(self, stage: Path, parts: dict[str, Part], shape: tuple[int, ...]) -> PreparedManifest:
+    def _describe(
+        self, stage: Path, parts: dict[str, Part], shape: tuple[int, ...], hashes: Mapping[Path, str]
+    ) -> PreparedManifest:
         request, chosen = self.request, self.arrangement
         train, test = parts["train"], parts[VIEW]
-        predict_inputs = [*_input_files(stage, test)]
+        predict_inputs = [*_input_files(stage, test, hashes)]
         if chosen.conditions:
-            predict_inputs.append(_input_file(stage, VIEW, _CONDITIONS, len(chosen.conditions)))
+            path = stage / _CONDITIONS
+            predict_inputs.append(_input_file(path, VIEW, len(chosen.conditions), hashes[path]))
         if REFERENCE in parts:
-            predict_inputs += _input_files(stage, parts[REFERENCE])
+            predict_inputs += _input_files(stage, parts[REFERENCE], hashes)
         return PreparedManifest(
             key=self.key,
             dataset=request.spec.name,
@@ -189,7 +198,7 @@ class _Fold:
             n_treated=len(chosen.treated),
             cluster_key=self.cells.cluster_key,
             facts=self._facts(len(test.rows), shape),
-            fit_inputs=tuple(_input_files(stage, train)),
+            fit_inputs=tuple(_input_files(stage, train, hashes)),
             predict_inputs=tuple(predict_inputs),
             truth_sha256=truth_sha256(stage),
             notes=self.cells.notes + chosen.notes + self._class_notes(),
@@ -248,21 +257,26 @@ def _in_pieces(names: Names, rows: Rows) -> Iterator[list[str]]:
         yield names[rows[start : start + _NAMES_AT_ONCE]].tolist()
 
 
-def _input_files(stage: Path, part: Part) -> Iterator[InputFile]:
+def _shown_files(stage: Path) -> Iterator[Path]:
+    """Yield what containers will read."""
+    for phase in ("fit", "predict"):
+        yield from (stage / phase).iterdir()
+
+
+def _input_files(stage: Path, part: Part, hashes: Mapping[Path, str]) -> Iterator[InputFile]:
     for name in (part.cells_file, *part.image_files):
-        if (stage / name).is_file():
-            yield _input_file(stage, part.view, name, len(part.rows))
+        if sha256 := hashes.get(stage / name):
+            yield _input_file(stage / name, part.view, len(part.rows), sha256)
 
 
-def _input_file(stage: Path, view: str, name: str, n_rows: int) -> InputFile:
-    path = stage / name
+def _input_file(path: Path, view: str, n_rows: int, sha256: str) -> InputFile:
     return InputFile.model_validate(
         {
             "id": view,
             "path": f"{INPUT_DIR}/{path.name}",
             "format": path.suffix[1:],
             "n_obs": n_rows,
-            "sha256": file_sha256(path),
+            "sha256": sha256,
             "bytes": path.stat().st_size,
         }
     )

@@ -21,8 +21,8 @@ _CELLS_FOR_BITS = 1 << 14
 def odds_of_order(codes: Codes) -> float:
     """Bound the odds that a random order of cells tells as much of their groups as this one.
 
-    Two things are counted for each group: its cells in the first half (sorted, or drifting), and the pairs of
-    neighbours that are both of it (in blocks, or taking turns).
+    Three things are counted for each group: its cells in the first half (sorted, or drifting), those in even
+    places (taking turns), and the pairs of neighbours that are both of it (in blocks, or in longer turns).
 
     Parameters
     ----------
@@ -42,8 +42,10 @@ def odds_of_order(codes: Codes) -> float:
     # Given which groups the even places hold, the odd places are a random order of what they hold.
     both = np.bincount(left[left == right], minlength=len(sizes))
     lefts, rights = (np.bincount(side, minlength=len(sizes)) for side in (left, right))
+    pairs = lefts + rights
     found = np.flatnonzero(sizes).tolist()
     odds = [_log_tail(int(first[group]), n_obs, int(sizes[group]), half) for group in found]
+    odds += [_log_tail(int(lefts[group]), 2 * n_pairs, int(pairs[group]), n_pairs) for group in found]
     odds += [_log_tail(int(both[group]), n_pairs, int(lefts[group]), int(rights[group])) for group in found]
     return min(0.0, min(odds) + log(len(odds)))
 

@@ -120,6 +120,13 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def seal(path: Path) -> str:
+    """Return a finished file's SHA-256, and have the disk take it in."""
+    digest = file_sha256(path)
+    _sync(path)
+    return digest
+
+
 def folder_bytes(path: Path) -> int:
     """Return the bytes of all regular files under a folder."""
     total = 0
