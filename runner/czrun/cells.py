@@ -99,9 +99,9 @@ def repeated(names: Names) -> list[str]:
 
 @dataclass(frozen=True)
 class Numeric:
-    """A numeric obs column: float64, or bool; shape (n_obs,)."""
+    """A numeric obs column: float64, int32 or bool; shape (n_obs,)."""
 
-    values: npt.NDArray[np.float64] | npt.NDArray[np.bool_]
+    values: npt.NDArray[np.float64] | npt.NDArray[np.int32] | npt.NDArray[np.bool_]
 
     def take(self, rows: npt.NDArray[np.int64]) -> Numeric:
         """Return the same column for some rows."""
@@ -122,6 +122,11 @@ class ObsSource(Protocol):
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the obs columns, in the source's own words."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the source guessed, left out or changed, for people."""
         ...
 
     def column(self, key: str) -> Texts:

@@ -25,7 +25,7 @@ import numpy as np
 from czrun.annotations import Annotated, annotate
 from czrun.arrangement import Arrangement, arrange
 from czrun.audit import audit_prepared
-from czrun.cells import Categorical, CellSource, Column, ImageSource, Names
+from czrun.cells import Categorical, CellSource, Column, ImageSource, Names, Numeric
 from czrun.contract.job import INPUT_DIR, DatasetFacts, ExpressionSpace, InputFile, XKind
 from czrun.datasets.catalogue import open_obs
 from czrun.errors import LeakError, listing
@@ -118,6 +118,8 @@ class _Fold:
             each: column.used() if isinstance(column, Categorical) else column
             for each, column in columns.items()
         }
+        if name == "train" and (inner := self.arrangement.inner) is not None:
+            obs["fold"] = Numeric(inner[rows])
         return Part("fit" if name == "train" else "predict", name, self.cells.rows[rows], ids, obs)
 
     def _write_inputs(self, stage: Path, parts: list[Part]) -> tuple[int, ...]:
@@ -164,12 +166,16 @@ class _Fold:
         columns = dict(cells.columns)
         if cells.clusters is not None:
             columns[_CLUSTERS] = Categorical(cells.clusters, cells.cluster_names)
+        inner = self.arrangement.inner
+        folds = () if inner is None else ("fold",)
+        if inner is not None:
+            columns["fold"] = Numeric(inner)
         every = max(1, len(cells.rows) // _NAMES_FOR_THE_AUDIT)
         return Ledger(
             rows=cells.rows,
             columns=columns,
             orders=orders,
-            shown={"fit": (*task.fit_obs, *optional), "predict": (*task.predict_obs, *optional)},
+            shown={"fit": (*task.fit_obs, *optional, *folds), "predict": (*task.predict_obs, *optional)},
             names=tuple(map(str, names[cells.rows[::every]].tolist())),
             conditions=self.arrangement.conditions,
         )
@@ -201,7 +207,8 @@ class _Fold:
             fit_inputs=tuple(_input_files(stage, train, hashes)),
             predict_inputs=tuple(predict_inputs),
             truth_sha256=truth_sha256(stage),
-            notes=self.cells.notes + chosen.notes + self._class_notes(),
+            notes=request.notes + self.cells.notes + chosen.notes + self._class_notes(),
+            tested=chosen.tested,
         )
 
     def _facts(self, n_obs: int, shape: tuple[int, ...]) -> DatasetFacts:
@@ -218,6 +225,7 @@ class _Fold:
                 x=XKind.OTHER,
                 classes=classes,
                 image_shape=(height, width, channels),
+                inner_folds=self.request.plan.inner_folds,
             )
         source: CellSource = self.source  # type: ignore[assignment]
         space = ExpressionSpace.LOG1P_CP10K if source.x is XKind.COUNTS else ExpressionSpace.AS_X
@@ -228,6 +236,7 @@ class _Fold:
             gene_ids=source.genes().kind,
             x=source.x,
             classes=classes,
+            inner_folds=self.request.plan.inner_folds,
             expression=space if task.design is Design.PERTURBATION else None,
         )
 

@@ -114,7 +114,9 @@ def score_predictions(
         cluster_key=cells.cluster_key,
         split=request.plan.describe(),
         scores=make_sheet(task, trials),
-        notes=tuple(dict.fromkeys(note for fold in desk.folds for note in (*cells.notes, *fold.notes))),
+        notes=tuple(
+            dict.fromkeys(note for fold in desk.folds for note in (*request.notes, *cells.notes, *fold.notes))
+        ),
     )
     return ScoreResult(record, trials)
 

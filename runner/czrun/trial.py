@@ -21,7 +21,6 @@ from czrun.engines.policy import contract_environment, current_user, sandbox_use
 from czrun.errors import ContractError, EngineError, listing
 from czrun.leases import Lease
 from czrun.manifest import prepared_folder, verify_inputs
-from czrun.metrics.registry import all_metrics
 from czrun.phases import (
     LOG_FILE,
     PHASE_FILE,
@@ -368,6 +367,8 @@ def _import_ahead() -> None:
 
 
 def _import_what_scores() -> None:
+    from czrun.metrics.registry import all_metrics  # a cached run does without metrics
+
     for name in ("czrun.collect", "czrun.trial_scores"):
         import_module(name)
     all_metrics()  # imports each family

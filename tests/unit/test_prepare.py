@@ -20,8 +20,10 @@ import h5py
 import numpy as np
 import pytest
 
+from czrun.conditions import parse_clauses
 from czrun.contract.job import XKind
-from czrun.datasets.spec import DatasetSpec
+from czrun.datasets.census_query import CensusQuery
+from czrun.datasets.spec import DatasetSpec, Join
 from czrun.errors import CzrunError, DatasetError, StorageError
 from czrun.leases import acquire
 from czrun.manifest import PrepareRequest, read_manifest, verify_inputs
@@ -213,8 +215,16 @@ def _changed_spec(name: str) -> Any:
         "organism": "homo_sapiens",
         "anomalous": ("Doublet",),
         "drop_unlabelled": True,
+        "where": {"tissue": ("blood",)},
+        "max_cells": 10,
+        "stratify": ("batch",),
+        "sample_seed": 1,
         "name": "another",
         "path": Path("elsewhere.h5ad"),
+        "url": "https://example.org/cells.h5ad",
+        "sha256": "0" * 64,
+        "census": CensusQuery(),
+        "join": Join(train=DatasetSpec(path=Path("a")), test=DatasetSpec(path=Path("b"))),
         "title": "A title",
         "source": "doi:1",
         "license": "MIT",
@@ -222,11 +232,12 @@ def _changed_spec(name: str) -> Any:
     }.get(name)
 
 
-MEANINGLESS = {"name", "path", "title", "source", "license", "split_key"}
+MEANINGLESS = {"name", "path", "url", "sha256", "census", "title", "source", "license", "split_key"}
 """Fields of a data set's description that don't change its cells; any other field has to."""
 
 PLAN_CHANGES: dict[str, Any] = {
     "kind": SplitKind.KFOLD, "folds": 7, "test_size": 0.3, "seed": 1, "group_key": "batch", "split_key": "x",
+    "inner_folds": 3, "train_on": parse_clauses("", "time<=2"), "test_on": parse_clauses("", "time>2"),
 }  # fmt: skip
 
 
@@ -252,12 +263,19 @@ class TestKey:
             "folds": SplitKind.KFOLD,
             "group_key": SplitKind.GROUP_KFOLD,
             "split_key": SplitKind.PREDEFINED,
+            "train_on": SplitKind.DOMAIN,
+            "test_on": SplitKind.DOMAIN,
         }
-        plan = SplitPlan(kinds.get(name, SplitKind.HOLDOUT), group_key="donor_id", split_key="original")
+        plan = SplitPlan(
+            kinds.get(name, SplitKind.HOLDOUT),
+            group_key="donor_id",
+            split_key="original",
+            test_on=parse_clauses("", "tissue=lung"),
+        )
         other = replace(plan, **{name: PLAN_CHANGES[name]})
         assert replace(request_, plan=plan).key(0) != replace(request_, plan=other).key(0)
 
-    @pytest.mark.parametrize("name", [each.name for each in fields(PrepareRequest)])
+    @pytest.mark.parametrize("name", [each.name for each in fields(PrepareRequest) if each.name != "notes"])
     def test_it_changes_with_every_part_of_the_request(self, request_: PrepareRequest, name: str) -> None:
         other = {
             "spec": request_.spec.model_copy(update={"layer": "raw"}),
@@ -266,6 +284,14 @@ class TestKey:
             "plan": SplitPlan(seed=1),
         }[name]
         assert replace(request_, **{name: other}).key(0) != request_.key(0)
+
+    def test_it_changes_with_what_a_joined_data_set_is_taken_for(self, request_: PrepareRequest) -> None:
+        one, other = (DatasetSpec(path=Path("a"), layer=layer) for layer in ("X", "raw"))
+        keys = {
+            replace(request_, spec=DatasetSpec(join=Join(train=train, test=one))).key(0)
+            for train in (one, other)
+        }
+        assert len(keys) == 2
 
     def test_it_changes_with_the_fold(self, request_: PrepareRequest) -> None:
         assert request_.key(0) != request_.key(1)

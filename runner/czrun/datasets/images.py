@@ -32,6 +32,7 @@ class ImageArchive:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.notes: tuple[str, ...] = ()
         arrays = _read(path)
         self._images = _checked_images(arrays, path)
         self.n_obs = len(self._images)

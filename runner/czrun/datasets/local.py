@@ -18,8 +18,9 @@ class LocalCells:
     """One matrix of a local .h5ad file; raises DatasetError when it can't serve."""
 
     def __init__(self, spec: DatasetSpec) -> None:
-        self._path = spec.path
-        self._reader = H5adReader(spec.path, spec.layer)
+        self._path = spec.file
+        self.notes: tuple[str, ...] = ()
+        self._reader = H5adReader(spec.file, spec.layer)
         try:
             self.n_obs, self.n_vars = self._reader.n_obs, self._reader.n_vars
             self.columns = self._reader.columns

@@ -1,0 +1,34 @@
+"""Which cells are asked of the CELLxGENE Census: what a data set's YAML, or the flags, say of it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from czrun.contract.base import ContractModel
+
+Term = Annotated[str, StringConstraints(min_length=1, max_length=300)]
+
+
+class CensusQuery(ContractModel):
+    """A query to the CELLxGENE Census. Values of one field are alternatives; fields narrow one another."""
+
+    organism: Term = Field(default="homo_sapiens", description="Organism, as Census calls it.")
+    version: Term = Field(
+        default="stable",
+        description="stable, latest, a release such as 2025-01-30, or a URI or path of one's own.",
+    )
+    tissue: tuple[Term, ...] = Field(default=(), description="Values of tissue_general, or of tissue.")
+    disease: tuple[Term, ...] = Field(default=(), description="Values of disease; normal is one.")
+    assay: tuple[Term, ...] = Field(default=(), description="Values of assay.")
+    cell_type: tuple[Term, ...] = Field(default=(), description="Values of cell_type.")
+    obs_filter: str | None = Field(
+        default=None, max_length=4000, description="A further SOMA value filter, for example sex == 'female'."
+    )
+    is_primary_data: bool = Field(default=True, description="Leave out cells that are in Census twice.")
+    max_cells: int | None = Field(default=None, gt=0, description="How many cells, at most; drawn by strata.")
+    stratify: tuple[Term, ...] = Field(
+        default=("cell_type",), description="obs columns whose combinations are the strata of max_cells."
+    )
+    seed: int = Field(default=0, ge=0, lt=2**31, description="Which cells max_cells chooses.")

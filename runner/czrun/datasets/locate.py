@@ -1,0 +1,55 @@
+"""Where a data set's cells are on this machine: what isn't here yet is fetched, once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from czrun.datasets.spec import DatasetSpec
+from czrun.storage import content_key, file_sha256
+
+
+@dataclass(frozen=True)
+class Located:
+    """A data set whose cells lie on this machine.
+
+    Attributes
+    ----------
+    spec
+        The data set; its `path`, or the paths of the two that it joins, are local.
+    sha256
+        Hash of all files that its cells come from.
+    notes
+        Where cells that were fetched came from.
+    """
+
+    spec: DatasetSpec
+    sha256: str
+    notes: tuple[str, ...] = ()
+
+
+def locate(spec: DatasetSpec) -> Located:
+    """Find a data set's files; raises DatasetError when they can't be had."""
+    if spec.join:
+        return _locate_both(spec)
+    return Located(spec, file_sha256(_readable(spec)))
+
+
+def _locate_both(spec: DatasetSpec) -> Located:
+    join = spec.join
+    assert join is not None  # noqa: S101 - only joins come here
+    train, test = locate(join.train), locate(join.test)
+    tables = {name: file_sha256(path) for name in ("orthologs", "label_map") if (path := getattr(join, name))}
+    both = spec.model_copy(update={"join": join.model_copy(update={"train": train.spec, "test": test.spec})})
+    return Located(
+        both, content_key({"train": train.sha256, "test": test.sha256, **tables}), train.notes + test.notes
+    )
+
+
+def _readable(spec: DatasetSpec) -> Path:
+    if not spec.file.is_file() or not spec.file.stat().st_size:
+        # The reader knows every way in which a path can be wrong.
+        from czrun.datasets.catalogue import modality_of, open_obs
+
+        open_obs(spec, modality_of(spec))
+    return spec.file
