@@ -41,8 +41,8 @@ class Annotated:
         Organisms of the cells, in the form ``homo_sapiens``.
     notes
         What the source says of itself, then what was left out or looks odd.
-    group_names
-        What the codes of `groups` stand for.
+    group_names, cluster_names
+        What the codes of `groups` and `clusters` stand for.
     teaches_classes
         Whether fit learns the labels, so that classes must be on both sides of a split.
     """
@@ -57,6 +57,7 @@ class Annotated:
     organisms: tuple[str, ...]
     notes: tuple[str, ...]
     group_names: tuple[str, ...] = ()
+    cluster_names: tuple[str, ...] = ()
     teaches_classes: bool = False
 
     def categorical(self, name: str) -> Categorical:
@@ -94,15 +95,16 @@ def annotate(source: ObsSource, spec: DatasetSpec, plan: SplitPlan, task: Task) 
     groups = None if by_perturbation else reader.grouping(rows)
     donor_key = _present(spec, "donor", source) or (reader.group_key if groups else None)
     is_grouped_by_donor = groups is not None and donor_key == reader.group_key
-    clusters = groups.codes if groups and is_grouped_by_donor else _clusters(source, donor_key, rows)
+    donors = groups if is_grouped_by_donor else _clusters(source, donor_key, rows)
     reader.refuse_problems()
     return Annotated(
         rows=rows,
         columns=columns,
         strata=_strata(columns.get(task.stratify), len(rows)),
         groups=groups.codes if groups else None,
-        clusters=clusters,
-        cluster_key=donor_key if clusters is not None else None,
+        clusters=donors.codes if donors else None,
+        cluster_key=donor_key if donors else None,
+        cluster_names=donors.categories if donors else (),
         predefined=words,
         organisms=_organisms(source, spec),
         notes=(*source.notes, *kept_notes, *reader.notes, *drawn_notes, *side_notes),
@@ -141,12 +143,15 @@ def _strata(column: Column | None, n_obs: int) -> Codes:
     return codes
 
 
-def _clusters(source: ObsSource, key: str | None, rows: Rows) -> Codes | None:
+def _clusters(source: ObsSource, key: str | None, rows: Rows) -> Categorical | None:
     """Encode the donors, for intervals only: with some unknown there is no honest clustering."""
     if not key:
         return None
     texts = source.column(key)[rows]
-    return None if any(text is None for text in texts) else encode(texts)[1]
+    if None in texts.tolist():
+        return None
+    names, codes = encode(texts)
+    return Categorical(codes, names)
 
 
 def _organisms(source: ObsSource, spec: DatasetSpec) -> tuple[str, ...]:

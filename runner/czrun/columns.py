@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import cast
 
 import numpy as np
@@ -44,6 +44,7 @@ class ColumnReader:
         self._helpful = tuple(name for name in task.optional_truth if name not in self._names)
         # Which cells are controls may stand in the perturbation column itself.
         self._needed = tuple(name for name in self._names if name != "is_control" or self._has(name))
+        self._read: dict[str, Texts] = {}
         self.problems: list[str] = []
         self.notes: list[str] = []
 
@@ -74,7 +75,7 @@ class ColumnReader:
         complete = np.ones(len(kept), dtype=bool)
         for name in self._needed:
             key = self._key(name)
-            missing = _is_missing(self._source.column(key)[kept])
+            missing = _is_missing(self._texts_of(key)[kept])
             if count := int(missing.sum()):
                 self._tell_missing(count, key, len(missing))
             complete &= ~missing
@@ -89,7 +90,7 @@ class ColumnReader:
         yield from self._names
         for name in filter(self._has, self._helpful):
             key = self._key(name)
-            if count := int(_is_missing(self._source.column(key)[rows]).sum()):
+            if count := int(_is_missing(self._texts_of(key)[rows]).sum()):
                 self.notes.append(f"{count:,} cells have no {key!r}, so scores make no use of it")
             else:
                 yield name
@@ -109,7 +110,7 @@ class ColumnReader:
         if name == "is_control":
             return Numeric(self._is_control(rows))
         key = self._key(name)
-        texts = self._source.column(key)[rows]
+        texts = self._texts_of(key)[rows]
         if name == "time":
             return Numeric(self._times(key, texts))
         if name == "anomaly":
@@ -125,7 +126,7 @@ class ColumnReader:
         key = self.group_key
         if not key:
             return None
-        texts = self._source.column(key)[rows]
+        texts = self._texts_of(key)[rows]
         if count := sum(text is None for text in texts):
             self.problems.append(f"{count:,} cells have no {key!r}, by which the split is grouped")
         names, codes = encode(texts)
@@ -143,6 +144,11 @@ class ColumnReader:
                 "Mend the columns named above.",
             )
 
+    def _texts_of(self, key: str) -> Texts:
+        if key not in self._read:
+            self._read[key] = self._source.column(key)
+        return self._read[key]
+
     def _key(self, name: str) -> str:
         if name == "context" and "context" not in self._spec.obs and (key := self._context_key()):
             return key
@@ -159,17 +165,17 @@ class ColumnReader:
     def _is_control(self, rows: Rows) -> Flags:
         key, perturbation = self._key("is_control"), self._key("perturbation")
         if key in self._source.columns:
-            words = [str(text).strip().lower() in _TRUE_WORDS for text in self._source.column(key)[rows]]
+            texts, wanted = self._texts_of(key)[rows], _TRUE_WORDS
         else:
-            texts = self._source.column(perturbation)[rows]
-            words = [str(text).strip().lower() in _CONTROL_WORDS for text in texts]
-        if not any(words) or all(words):
-            which = "no cell is" if not any(words) else "every cell is"
+            texts, wanted = self._texts_of(perturbation)[rows], _CONTROL_WORDS
+        is_control = _each(texts, lambda text: str(text).strip().lower() in wanted)
+        if not is_control.any() or is_control.all():
+            which = "no cell is" if not is_control.any() else "every cell is"
             self.problems.append(
                 f"{which} a control: name a column that says so with --obs is_control=COLUMN, or call "
                 f"control cells {CONTROL!r} in {perturbation!r}"
             )
-        return np.array(words, dtype=bool)
+        return is_control
 
     def _perturbations(self, key: str, texts: Texts, is_control: Flags) -> Texts:
         if count := int((~is_control & (texts == CONTROL)).sum()):
@@ -194,9 +200,9 @@ class ColumnReader:
         return times
 
     def _anomalies(self, key: str, texts: Texts) -> Flags:
-        found = np.isin(texts.astype(str), list(self._spec.anomalous))
+        found = _each(texts, lambda text: str(text) in self._spec.anomalous)
         if not found.any() or found.all():
-            values = ", ".join(repr(value) for value in np.unique(texts.astype(str))[:8].tolist())
+            values = ", ".join(repr(value) for value in sorted(set(map(str, texts)))[:8])
             self.problems.append(
                 f"{'no' if not found.any() else 'every'} cell's {key!r} is one of "
                 f"{', '.join(map(repr, self._spec.anomalous))}; it holds {values}: "
@@ -225,10 +231,19 @@ def _flag(name: str) -> str:
 
 
 def _is_missing(texts: Texts) -> Flags:
-    return np.array([text is None or text.strip().lower() in _NULL_LABELS for text in texts], dtype=bool)
+    return _each(texts, lambda text: text is None or text.strip().lower() in _NULL_LABELS)
+
+
+def _each(texts: Texts, test: Callable[[str | None], bool]) -> Flags:
+    """Ask a question of each text, once for each value that there is."""
+    answers = {text: test(text) for text in set(texts.tolist())}
+    return np.fromiter((answers[text] for text in texts), dtype=bool, count=len(texts))
 
 
 def encode(texts: Texts) -> tuple[tuple[str, ...], Codes]:
     """Return the values in sorted order, and each text as a number into them."""
-    values, codes = np.unique(texts.astype(str), return_inverse=True)
-    return tuple(str(value) for value in values), codes.astype(np.int32)
+    found = {text: str(text) for text in set(texts.tolist())}
+    values = sorted(set(found.values()))
+    number = {value: code for code, value in enumerate(values)}
+    code_of = {text: number[value] for text, value in found.items()}
+    return tuple(values), np.fromiter((code_of[text] for text in texts), dtype=np.int32, count=len(texts))

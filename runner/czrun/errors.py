@@ -37,6 +37,10 @@ class DatasetError(CzrunError):
     exit_code = 3
 
 
+class LeakError(DatasetError):
+    """Prepared data that would tell a model what it is asked, and so were not published."""
+
+
 class ContractError(CzrunError):
     """An image, or a file that it wrote, that breaks the model-image contract."""
 

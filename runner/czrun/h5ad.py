@@ -8,10 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import numpy.typing as npt
 
-from czrun.cells import Genes, RowBlock, Texts
+from czrun.cells import Genes, Names, RowBlock, Texts
 from czrun.errors import DatasetError
 from czrun.hdf5 import FileKind, check_file, open_hdf5, reading
 from czrun.row_blocks import Compressed, Dense
@@ -20,6 +21,8 @@ from czrun.texts import as_texts
 
 _H5AD = FileKind(".h5ad", "AnnData", "Write it with adata.write_h5ad(...).")
 _ZARR = FileKind(".zarr", "AnnData", "Write it with adata.write_zarr(...).")
+
+_TEXTS_AT_ONCE = 1 << 16
 
 _SYMBOL_COLUMNS = ("gene_symbol", "gene_symbols", "feature_name", "symbol", "gene_name")
 _ENSEMBL_COLUMNS = ("ensembl_id", "gene_ids", "gene_id", "feature_id", "ensembl")
@@ -53,7 +56,7 @@ class AnnDataReader:
                 self.layer = self.layers[0] if layer is None else layer
                 element, self._obs, self._var = self._select(self.layer)
                 self.n_obs, self.n_vars = (int(size) for size in _shape(element))
-                self._names = _index(self._obs)
+                self._names = _names(self._obs)
                 self._check_rows(self.layer)
                 self._matrix = self._as_matrix(element)
         except BaseException:
@@ -68,9 +71,9 @@ class AnnDataReader:
     def column(self, key: str) -> Texts:
         """Return one obs column as text, None where it is missing, shape (n_obs,)."""
         with reading(self.path, self._kind):
-            return as_texts(_read_column(self._obs, key))
+            return _column_texts(self._obs, key)
 
-    def obs_names(self) -> Texts:
+    def obs_names(self) -> Names:
         """Return the obs index, shape (n_obs,)."""
         return self._names
 
@@ -282,6 +285,39 @@ def _is_frame(frame: Any) -> bool:  # noqa: ANN401
 def _columns(frame: Any) -> tuple[str, ...]:  # noqa: ANN401
     names = frame.columns if _is_frame(frame) else frame.attrs.get("column-order", ())
     return tuple(str(name) for name in names)
+
+
+def _names(frame: Any) -> Names:  # noqa: ANN401
+    """Return the index of a frame in little memory."""
+    key = str(frame.attrs.get("_index", "_index")) if isinstance(frame, h5py.Group) else ""
+    if not key or not _is_plain_text(frame[key]):
+        return _index(frame)
+    names: Names = np.empty(frame[key].shape, dtype=np.dtypes.StringDType())
+    for start, piece in _pieces(frame[key]):
+        names[start : start + len(piece)] = piece
+    return names
+
+
+def _column_texts(frame: Any, key: str) -> Texts:  # noqa: ANN401
+    if not isinstance(frame, h5py.Group) or not _is_plain_text(frame[key]):
+        return as_texts(_read_column(frame, key))
+    # One object for each value, not for each cell: a million labels are a few.
+    known: dict[str, str] = {}
+    texts: Texts = np.empty(frame[key].shape, dtype=object)
+    for start, piece in _pieces(frame[key]):
+        texts[start : start + len(piece)] = [known.setdefault(text, text) for text in piece]
+    return texts
+
+
+def _is_plain_text(element: Any) -> bool:  # noqa: ANN401
+    is_text = isinstance(element, h5py.Dataset) and h5py.check_string_dtype(element.dtype) is not None
+    return is_text and element.ndim == 1 and element.attrs.get("encoding-type") == "string-array"
+
+
+def _pieces(dataset: Any) -> Iterator[tuple[int, list[str]]]:  # noqa: ANN401
+    texts = dataset.asstr()
+    for start in range(0, len(dataset), _TEXTS_AT_ONCE):
+        yield start, texts[start : start + _TEXTS_AT_ONCE].tolist()
 
 
 def _index(frame: Any) -> Texts:  # noqa: ANN401

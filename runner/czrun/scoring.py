@@ -159,7 +159,7 @@ class _Desk:
         where = folder.resolve()
         findings, root = Findings(), os.open(where.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            names = self.source.obs_names().astype(str).tolist()
+            names = list(map(str, self.source.obs_names().tolist()))
             found = read_view(root, self._wanted(where.name), names, findings)
         finally:
             os.close(root)

@@ -128,6 +128,13 @@ def path_sha256(path: Path) -> str:
     return content_key({file.relative_to(path).as_posix(): file_sha256(file) for file in files})
 
 
+def seal(path: Path) -> str:
+    """Return a finished file's SHA-256, and have the disk take it in."""
+    digest = file_sha256(path)
+    _sync(path)
+    return digest
+
+
 def folder_bytes(path: Path) -> int:
     """Return the bytes of all regular files under a folder."""
     total = 0

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from czrun.cells import Genes
+from czrun.cells import Genes, RowBlock
 from czrun.errors import DatasetError
 from czrun.h5ad import AnnDataReader
 from czrun.model_input import Categorical, H5adWriter
@@ -205,6 +205,10 @@ class TestOtherWriters:
         assert np.array_equal(matrix_of(path), dense(cells.X).astype(np.float32))
 
 
+def _empty_rows(n_rows: int) -> RowBlock:
+    return RowBlock(0, np.zeros(0, np.float32), np.zeros(0, np.int32), np.zeros(n_rows + 1, np.int64))
+
+
 class TestWriter:
     def test_a_file_that_anndata_reads_with_nothing_but_what_was_given(self, tmp_path: Path) -> None:
         path = tmp_path / "model.h5ad"
@@ -213,10 +217,10 @@ class TestWriter:
             {"gene_symbol": np.array(["A", None, "C"], dtype=object)},
         )
         label = Categorical(np.array([1, 0], dtype=np.int32), ("B cell", "T cell"))
-        ids = np.array(["c1", "c2"], dtype=object)
+        ids = np.array([b"c1", b"c2"], dtype="S16")
+        block = RowBlock(0, np.float32([5, 7]), np.int32([0, 2]), np.array([0, 0, 2]))
         with H5adWriter(path, ids, genes, {"label": label}, np.array([2, 0])) as writer:
-            writer.write_row(1, memoryview(b""), memoryview(b""))
-            writer.write_row(0, np.float32([5, 7]).data.cast("B"), np.int32([0, 2]).data.cast("B"))
+            writer.append(np.array([1, 0]), block, np.array([0, 1]))
         cells = read(path)
         assert dense(cells.X).tolist() == [[5, 0, 7], [0, 0, 0]]
         assert cells.obs_names.tolist() == ["c1", "c2"]
@@ -230,8 +234,8 @@ class TestWriter:
     def test_cells_without_any_count_are_fine(self, tmp_path: Path) -> None:
         path = tmp_path / "model.h5ad"
         genes = Genes(np.array(["g1"], dtype=object), {})
-        with H5adWriter(path, np.array(["c1", "c2"], dtype=object), genes, {}, np.array([0, 0])):
-            pass
+        with H5adWriter(path, np.array([b"c1", b"c2"]), genes, {}, np.array([0, 0])) as writer:
+            writer.append(np.arange(2), _empty_rows(2), np.arange(2))
         assert dense(read(path).X).tolist() == [[0], [0]]
 
     def test_many_classes_keep_their_codes(self, tmp_path: Path) -> None:
@@ -239,8 +243,9 @@ class TestWriter:
         names = tuple(f"type {i}" for i in range(200))
         label = Categorical(np.arange(200, dtype=np.int32), names)
         ids = np.array([f"c{i}" for i in range(200)], dtype=object)
-        with H5adWriter(path, ids, Genes(ids[:1], {}), {"label": label}, np.zeros(200, dtype=np.int64)):
-            pass
+        none = np.zeros(200, dtype=np.int64)
+        with H5adWriter(path, ids.astype("S16"), Genes(ids[:1], {}), {"label": label}, none) as writer:
+            writer.append(np.arange(200), _empty_rows(200), np.arange(200))
         assert tuple(read(path).obs["label"]) == names
 
     def test_a_file_is_never_overwritten(self, tmp_path: Path) -> None:
@@ -248,7 +253,7 @@ class TestWriter:
         with pytest.raises(FileExistsError):
             H5adWriter(
                 path,
-                np.array(["c"], dtype=object),
+                np.array([b"c"]),
                 Genes(np.array(["g"], dtype=object), {}),
                 {},
                 np.array([0]),

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+import signal
 import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -41,6 +47,33 @@ def source(tmp_path: Path) -> Path:
     cells.layers["scaled"] = cells.X * 2
     cells.raw = cells.copy()
     return written(cells, tmp_path / "cells.h5ad")
+
+
+@contextmanager
+def _small_disk(folder: Path, mebibytes: int) -> Iterator[None]:
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("only root on Linux can mount a small disk")
+    folder.mkdir()
+    size = f"size={mebibytes}m"
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(folder)], check=False)
+    if mounted.returncode:
+        pytest.skip("this machine lets root mount nothing")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@contextmanager
+def _file_limit(n_bytes: int) -> Iterator[None]:
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 def truth(folder: Path) -> dict[str, str]:
@@ -330,6 +363,31 @@ class TestWholeness:
             prepared(request_for(source))
         assert "CZRUN_HOME" in refused.value.hint
         assert list((cache_home() / "prepared").glob("*")) == []
+
+    @pytest.mark.parametrize("mebibytes", [1, 4, 8])
+    def test_a_disk_that_fills_up_on_the_way_leaves_nothing_behind(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mebibytes: int
+    ) -> None:
+        """A real one, which takes root to mount; the room that was there in the beginning is gone."""
+        path = written(made_cells(4000, 500), tmp_path / "cells.h5ad")
+        monkeypatch.setattr("czrun.inputs._DISK_FLOOR_BYTES", -1 << 40)
+        with _small_disk(cache_home(), mebibytes):
+            with pytest.raises(StorageError, match="No space is left"):
+                prepared(request_for(path))
+            assert list(cache_home().rglob("*.h5ad")) == []
+            assert list((cache_home() / "prepared").glob("*")) == []
+            assert list((cache_home() / "work").glob("*")) == []
+
+    @pytest.mark.parametrize("kibibytes", [400, 700])
+    def test_a_file_that_may_not_grow_leaves_nothing_behind(self, tmp_path: Path, kibibytes: int) -> None:
+        """What any user can bring about: the limit of ``ulimit -f``."""
+        path = written(made_cells(1000, 200), tmp_path / "cells.h5ad")
+        request = request_for(path)
+        cache_home().mkdir()
+        with _file_limit(kibibytes << 10), pytest.raises(StorageError, match="No space is left"):
+            prepared(request)
+        assert list((cache_home() / "prepared").glob("*")) == []
+        assert list((cache_home() / "work").glob("*")) == []
 
     def test_two_processes_that_prepare_the_same_agree(self, source: Path) -> None:
         request, home = request_for(source), cache_home()

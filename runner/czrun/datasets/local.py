@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from czrun.cells import Genes, RowBlock, Texts
+from czrun.cells import Genes, Names, RowBlock, Texts, repeated
 from czrun.contract.job import XKind
 from czrun.datasets.counts import Chosen, as_named, find_counts, other_layers
 from czrun.datasets.formats import CellFile, open_file
@@ -53,7 +53,7 @@ class LocalCells:
             return self._table.column(key)
         return self._file.column(key)
 
-    def obs_names(self) -> Texts:
+    def obs_names(self) -> Names:
         """Return the obs index, shape (n_obs,)."""
         return self._file.obs_names()
 
@@ -109,9 +109,8 @@ def _check_names(spec: DatasetSpec, file: CellFile) -> None:
         ("cell ids (obs_names)", file.obs_names(), "adata.obs_names_make_unique()"),
         ("gene ids (var_names)", file.genes().ids, "adata.var_names_make_unique()"),
     ):
-        values, counts = np.unique(names.astype(str), return_counts=True)
-        if repeated := values[counts > 1].tolist():
-            problems.append(f"{len(repeated)} {what} appear twice or more, such as {repeated[0]!r}: {mend}")
+        if twice := repeated(names):
+            problems.append(f"{len(twice)} {what} appear twice or more, such as {twice[0]!r}: {mend}")
     if problems:
         raise DatasetError(
             f"{spec.file} has duplicated ids:\n{listing(problems)}",
@@ -122,7 +121,7 @@ def _check_names(spec: DatasetSpec, file: CellFile) -> None:
 class XChecks:
     """Looks for numbers that X can't hold, over all blocks, and remembers how many and the first."""
 
-    def __init__(self, x: XKind, cells: Texts, genes: Texts) -> None:
+    def __init__(self, x: XKind, cells: Names, genes: Texts) -> None:
         self._x, self._cells, self._genes = x, cells, genes
         self._found: dict[str, tuple[int, str]] = {}
 

@@ -142,6 +142,6 @@ class TestUnknown:
         assert "Name its folder" in refused.value.hint
 
     def test_a_folder_of_something_else(self, tmp_path: Path) -> None:
-        with pytest.raises(DatasetError, match="is a folder without matrix.mtx") as refused:
+        with pytest.raises(DatasetError, match=r"is a folder without matrix\.mtx") as refused:
             locate(find_dataset(str(tmp_path)))
         assert refused.value.hint
