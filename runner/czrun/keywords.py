@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from czrun.contract.image import describe
 from czrun.contract.job import Limits, XKind
 from czrun.datasets.choice import CellChoice, choose
-from czrun.datasets.spec import ObsName
+from czrun.datasets.spec import DatasetSpec, ObsName
 from czrun.errors import UsageError, listing, unknown_name
 from czrun.options import DEFAULT_LIMITS, DataOptions
 from czrun.quantities import parse_bytes, parse_seconds
@@ -49,15 +49,15 @@ class DataKeywords(TypedDict, total=False):
 
 
 def data_options(
-    dataset: str | Path | None = None, task: str = DEFAULT_TASK, **data: Unpack[DataKeywords]
+    dataset: str | Path | DatasetSpec | None = None, task: str = DEFAULT_TASK, **data: Unpack[DataKeywords]
 ) -> DataOptions:
     """Say which cells, for which task, divided how.
 
     Parameters
     ----------
     dataset
-        A data set's name, a file, a data set's YAML, or ``"census"``; None is Census where only that makes
-        sense of the words below, else the bundled cells.
+        A data set's name, a file, a URL, a data set's YAML, its description, or ``"census"``; None is Census
+        where only that makes sense of the words below, else the bundled cells.
     task
         Task id.
     label_key, donor_key, batch_key, time_key
@@ -100,7 +100,7 @@ def data_options(
     """
     _, _, anomalous = (data.get("anomaly") or "").partition("=")
     return DataOptions(
-        dataset=choose(str(dataset) if dataset else None, _cell_choice(data)),
+        dataset=choose(str(dataset) if isinstance(dataset, Path) else dataset, _cell_choice(data)),
         task=task,
         split=_split_choice(data),
         obs=_obs_names(data),

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
 
 from czrun.contract.job import XKind
+from czrun.datasets.added import added_file, added_names
 from czrun.datasets.spec import DatasetSpec, read_spec
 from czrun.errors import DatasetError, unknown_name
 
@@ -43,7 +45,8 @@ def find_dataset(name: str) -> DatasetSpec:
     Parameters
     ----------
     name
-        A name of the catalogue, or the path of an .h5ad file or of a data set's YAML.
+        A name of the catalogue or one that the user added, a URL, or the path of a file or of a data set's
+        YAML.
 
     Raises
     ------
@@ -54,6 +57,10 @@ def find_dataset(name: str) -> DatasetSpec:
     """
     if name in BUILT_IN:
         return BUILT_IN[name]
+    if own := added_file(name):
+        return read_spec(own)
+    if "://" in name:
+        return DatasetSpec(name=Path(urlsplit(name).path).name.partition(".")[0], url=name)
     path = Path(name).expanduser()
     if path.suffix.lower() in (".yaml", ".yml"):
         return read_spec(path)
@@ -66,7 +73,7 @@ def find_dataset(name: str) -> DatasetSpec:
         return DatasetSpec(name=path.stem, path=path)
     names = named_datasets()
     if name not in names:
-        raise unknown_name("data set or file", name, names)
+        raise unknown_name("data set or file", name, [*names, *added_names()])
     return names[name]
 
 

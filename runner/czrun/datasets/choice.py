@@ -90,14 +90,14 @@ class CellChoice:
         return CensusQuery.model_validate({**query.model_dump(), **changes})
 
 
-def choose(dataset: str | None, choice: CellChoice) -> DatasetSpec:
+def choose(dataset: str | DatasetSpec | None, choice: CellChoice) -> DatasetSpec:
     """Find a data set and narrow it down.
 
     Parameters
     ----------
     dataset
-        A name, a file, a YAML, or ``census``; None is Census where the choice makes sense of that only, else
-        the bundled cells.
+        A data set, or its name, file, URL or YAML, or ``census``; None is Census where the choice makes sense
+        of that only, else the bundled cells.
     choice
         What narrows it down.
 
@@ -106,6 +106,8 @@ def choose(dataset: str | None, choice: CellChoice) -> DatasetSpec:
     UsageError, DatasetError
         When there is no such data set, or it can't be narrowed down so.
     """
+    if isinstance(dataset, DatasetSpec):
+        return choice.narrow(dataset)
     name = dataset or (CENSUS if choice.means_census else DEFAULT_DATASET)
     spec = DatasetSpec(name=CENSUS, census=CensusQuery()) if name == CENSUS else find_dataset(name)
     return choice.narrow(spec)
