@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from czrun.datasets.spec import DatasetSpec
+from czrun.errors import DatasetError
 from czrun.progress import Observer, Silent
 from czrun.storage import content_key, file_sha256
 
@@ -42,7 +43,31 @@ def locate(spec: DatasetSpec, observer: Observer | None = None) -> Located:
     watched = observer or Silent()
     if spec.join:
         return _locate_both(spec, watched)
+    if spec.url:
+        return _locate_remote(spec, spec.url, watched)
     return Located(spec, file_sha256(_readable(spec)))
+
+
+def without_fetching(spec: DatasetSpec) -> DatasetSpec:
+    """Return a data set with the local files of what has been fetched; nothing is asked of any server.
+
+    Raises
+    ------
+    DatasetError
+        When its file hasn't been fetched yet.
+    """
+    if spec.url is None:
+        return spec
+    from czrun.datasets.fetch import file_url_path, local_copy
+    from czrun.datasets.remote import shown_url
+
+    path = file_url_path(spec.url) or local_copy(spec)
+    if path is None:
+        raise DatasetError(
+            f"{spec.name} isn't downloaded yet, from {shown_url(spec.url)}.",
+            f"`czrun datasets prepare {spec.name}` and `czrun evaluate` download it.",
+        )
+    return _with_file(spec, path)
 
 
 def _locate_both(spec: DatasetSpec, observer: Observer) -> Located:
@@ -54,6 +79,26 @@ def _locate_both(spec: DatasetSpec, observer: Observer) -> Located:
     return Located(
         both, content_key({"train": train.sha256, "test": test.sha256, **tables}), train.notes + test.notes
     )
+
+
+def _locate_remote(spec: DatasetSpec, url: str, observer: Observer) -> Located:
+    # Imported here: built-in and local data sets need nothing of it.
+    from czrun.datasets.fetch import fetched, file_url_path
+
+    if path := file_url_path(url):
+        found = locate(_with_file(spec, path))
+        if spec.sha256 not in (None, found.sha256):
+            raise DatasetError(
+                f"{path} isn't the file that was meant: sha256 {found.sha256}, expected {spec.sha256}.",
+                "Look at where the hash came from.",
+            )
+        return found
+    file = fetched(spec, observer)
+    return Located(_with_file(spec, file.path), file.sha256, (file.note,))
+
+
+def _with_file(spec: DatasetSpec, path: Path) -> DatasetSpec:
+    return spec.model_copy(update={"path": path, "url": None, "sha256": None})
 
 
 def _readable(spec: DatasetSpec) -> Path:
