@@ -81,9 +81,9 @@ class Categorical:
 
 @dataclass(frozen=True)
 class Numeric:
-    """A numeric obs column: float64, or bool; shape (n_obs,)."""
+    """A numeric obs column: float64, int32 or bool; shape (n_obs,)."""
 
-    values: npt.NDArray[np.float64] | npt.NDArray[np.bool_]
+    values: npt.NDArray[np.float64] | npt.NDArray[np.int32] | npt.NDArray[np.bool_]
 
     def take(self, rows: npt.NDArray[np.int64]) -> Numeric:
         """Return the same column for some rows."""

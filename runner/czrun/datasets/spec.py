@@ -90,7 +90,8 @@ class DatasetSpec(ContractModel):
     )
     max_cells: int | None = Field(default=None, gt=0, description="How many cells, at most; drawn by strata.")
     stratify: tuple[Key, ...] = Field(
-        default=("label",), description="Columns whose combinations are the strata of max_cells."
+        default=("label", "donor"),
+        description="Columns whose combinations are the strata of max_cells, those that there are.",
     )
     sample_seed: int = Field(default=0, ge=0, lt=2**31, description="Which cells max_cells draws.")
     title: str = ""
@@ -120,6 +121,7 @@ class DatasetSpec(ContractModel):
         """Return what determines the cells that its files give: not its name, its place or its papers."""
         elsewhere = {"name", "path", "url", "sha256", "census", "title", "source", "license", "split_key"}
         meaning = self.model_dump(mode="json", exclude={*elsewhere, "join"})
+        meaning["where"] = {column: sorted(set(values)) for column, values in self.where.items()}
         if self.join:
             meaning["join"] = [self.join.train.meaning(), self.join.test.meaning()]
         return meaning
