@@ -31,7 +31,13 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CZRUN_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("CZRUN_DATASETS", str(tmp_path / "names"))
     monkeypatch.setenv("no_proxy", "*")
-    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
+    for name in (
+        "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_S3",
+        "SSL_CERT_FILE",
+        "REQUESTS_CA_BUNDLE",
+        "CURL_CA_BUNDLE",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -91,8 +91,9 @@ def _unknown_dataset(name: str, names: Sequence[str]) -> UsageError:
     lowered = name.lower()
     # The part behind the colon is what people remember.
     near = [each for each in names if each.partition(":")[2].lower() == lowered]
-    near += get_close_matches(name, [each for each in names if each not in near], n=3, cutoff=0.5)
-    guess = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
+    near += get_close_matches(name, names, n=3, cutoff=0.5)
+    near += [each for each in names if lowered and lowered in each.lower()]
+    guess = f"Did you mean {' or '.join(map(repr, [*dict.fromkeys(near)][:3]))}? " if near else ""
     return UsageError(
         f"There is no data set or file {name!r}.", f"{guess}`czrun datasets list` lists all that have a name."
     )

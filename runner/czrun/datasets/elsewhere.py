@@ -56,9 +56,7 @@ def open_elsewhere(url: str, start: int, begun: RemoteVersion | None) -> Stream:
 
 
 def _version(info: dict[str, Any]) -> RemoteVersion:
-    changed = next(
-        (info[key] for key in ("LastModified", "updated", "mtime", "created") if info.get(key)), ""
-    )
+    changed = [info.get(key) for key in ("LastModified", "updated", "mtime", "created")]
     return RemoteVersion(
         size=info.get("size"),
         etag=str(info.get("ETag") or info.get("etag") or ""),
