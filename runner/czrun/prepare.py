@@ -114,8 +114,9 @@ class _Fold:
     def _write_inputs(self, stage: Path, parts: list[Part]) -> tuple[int, ...]:
         """Write what containers read; return an image's shape, nothing for cells."""
         if self.request.task.modality == "image":
-            write_images(stage, parts, self.source)  # type: ignore[arg-type]
-            return tuple(self.source.images().shape[1:])  # type: ignore[union-attr]
+            images: ImageSource = self.source  # type: ignore[assignment]
+            write_images(stage, parts, images)
+            return images.image_shape
         source: CellSource = self.source  # type: ignore[assignment]
         if self.request.task.design is Design.PERTURBATION:
             parts = [*parts, self._treated()]

@@ -17,6 +17,7 @@ import pytest
 from czrun.conditions import parse_clauses
 from czrun.contract.job import XKind
 from czrun.datasets.census_query import CensusQuery
+from czrun.datasets.imaging.options import ImageOptions
 from czrun.datasets.spec import DatasetSpec, Join
 from czrun.errors import CzrunError, DatasetError, StorageError
 from czrun.leases import acquire
@@ -186,6 +187,7 @@ def _changed_spec(name: str) -> Any:
         "max_cells": 10,
         "stratify": ("batch",),
         "sample_seed": 1,
+        "images": ImageOptions(crop=8),
         "name": "another",
         "path": Path("elsewhere.h5ad"),
         "url": "https://example.org/cells.h5ad",
@@ -196,10 +198,13 @@ def _changed_spec(name: str) -> Any:
         "source": "doi:1",
         "license": "MIT",
         "split_key": "fold",
+        "obs_table": Path("cells.csv"),
     }.get(name)
 
 
-MEANINGLESS = {"name", "path", "url", "sha256", "census", "title", "source", "license", "split_key"}
+MEANINGLESS = {
+    "name", "path", "url", "sha256", "census", "title", "source", "license", "split_key", "obs_table",
+}  # fmt: skip
 """Fields of a data set's description that don't change its cells; any other field has to."""
 
 PLAN_CHANGES: dict[str, Any] = {

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from czrun.contract.job import XKind
 from czrun.datasets.added import added_file, added_names
+from czrun.datasets.formats import not_read, recognise
+from czrun.datasets.imaging.kinds import image_kind, is_zarr
 from czrun.datasets.spec import DatasetSpec, read_spec
 from czrun.errors import DatasetError, UsageError
 
@@ -74,11 +76,8 @@ def find_dataset(name: str) -> DatasetSpec:
     if path.suffix.lower() in (".yaml", ".yml"):
         return read_spec(path)
     if path.suffix or path.exists() or "/" in name:
-        if path.suffix.lower() not in (".h5ad", ".npz") and path.is_file():
-            raise DatasetError(
-                f"{name}: only .h5ad files, and .npz files of images, are read yet.",
-                "Convert it: adata.write_h5ad('cells.h5ad').",
-            )
+        if path.is_file() and not recognise(path) and not image_kind(path):
+            raise not_read(path)
         return DatasetSpec(name=path.stem, path=path)
     names = named_datasets()
     if name not in names:
@@ -103,14 +102,15 @@ def open_obs(spec: DatasetSpec, modality: str) -> CellSource | ImageSource:
     """Open what a task of this modality needs; raises DatasetError when the data set has something else."""
     if modality == "expression":
         return open_cells(spec)
-    from czrun.datasets.images import ImageArchive
-
-    if not spec.holds_images:
+    # A folder that holds no images is for the reader of images to complain of.
+    if not spec.holds_images and (not spec.file.is_dir() or is_zarr(spec.file)):
         raise DatasetError(
             f"{spec.name} holds cells by genes, and this task needs images.",
-            "Name an .npz file with `images`, uint8 (n, height, width, channels), and a column of labels.",
+            "Name a folder of class folders of images, an .npz, .npy or OME-TIFF file, or an OME-Zarr image.",
         )
-    return ImageArchive(spec.file)
+    from czrun.datasets.imaging.opening import open_images
+
+    return open_images(spec)
 
 
 def modality_of(spec: DatasetSpec) -> Literal["expression", "image"]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from czrun.datasets.formats import recognise
+from czrun.datasets.imaging.kinds import table_of
 from czrun.datasets.spec import DatasetSpec
+from czrun.datasets.table_beside import find_table
 from czrun.errors import DatasetError
 from czrun.progress import Observer, Silent
-from czrun.storage import content_key, file_sha256
+from czrun.storage import content_key, file_sha256, path_sha256
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ def locate(spec: DatasetSpec, observer: Observer | None = None) -> Located:
         return _locate_both(spec, watched)
     if spec.url:
         return _locate_remote(spec, spec.url, watched)
-    return Located(spec, file_sha256(_readable(spec)))
+    return Located(spec, _with_table(spec, path_sha256(_readable(spec))))
 
 
 def without_fetching(spec: DatasetSpec) -> DatasetSpec:
@@ -86,25 +89,35 @@ def _locate_remote(spec: DatasetSpec, url: str, observer: Observer) -> Located:
     from czrun.datasets.fetch import fetched, file_url_path
 
     if path := file_url_path(url):
-        found = locate(_with_file(spec, path))
-        if spec.sha256 not in (None, found.sha256):
+        local = _with_file(spec, path)
+        sha256 = path_sha256(_readable(local))
+        if spec.sha256 not in (None, sha256):
             raise DatasetError(
-                f"{path} isn't the file that was meant: sha256 {found.sha256}, expected {spec.sha256}.",
+                f"{path} isn't the file that was meant: sha256 {sha256}, expected {spec.sha256}.",
                 "Look at where the hash came from.",
             )
-        return found
+        return Located(local, _with_table(local, sha256))
     file = fetched(spec, observer)
-    return Located(_with_file(spec, file.path), file.sha256, (file.note,))
+    local = _with_file(spec, file.path)
+    return Located(local, _with_table(local, file.sha256), (file.note,))
 
 
 def _with_file(spec: DatasetSpec, path: Path) -> DatasetSpec:
     return spec.model_copy(update={"path": path, "url": None, "sha256": None})
 
 
+def _with_table(spec: DatasetSpec, content: str) -> str:
+    """Return the hash of a file and of the table of columns that belongs to it, where there is one."""
+    table = table_of(spec.file) if spec.holds_images else find_table(spec)
+    return content_key([content, path_sha256(table)]) if table else content
+
+
 def _readable(spec: DatasetSpec) -> Path:
-    if not spec.file.is_file() or not spec.file.stat().st_size:
+    path = spec.file
+    is_known = spec.holds_images or recognise(path)
+    if not (is_known if path.is_dir() else path.is_file() and path.stat().st_size):
         # The reader knows every way in which a path can be wrong.
         from czrun.datasets.catalogue import modality_of, open_obs
 
         open_obs(spec, modality_of(spec))
-    return spec.file
+    return path
