@@ -177,7 +177,7 @@ def prepare_data(
         When the data can't be had, or can't serve.
     """
     watching = observer or Silent()
-    request = settle(data_options(dataset, task, **data))
+    request = settle(data_options(dataset, task, **data), observer=watching)
     lease = acquire(cache_home())
     try:
         return prepare_folds(request, lease, watching)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
@@ -12,7 +13,7 @@ from czrun.datasets.added import added_file, added_names
 from czrun.datasets.formats import not_read, recognise
 from czrun.datasets.imaging.kinds import image_kind, is_zarr
 from czrun.datasets.spec import DatasetSpec, read_spec
-from czrun.errors import DatasetError, unknown_name
+from czrun.errors import DatasetError, UsageError
 
 if TYPE_CHECKING:
     from czrun.cells import CellSource, ImageSource
@@ -34,11 +35,18 @@ BUILT_IN: Mapping[str, DatasetSpec] = {PBMC68K.name: PBMC68K}
 
 
 def named_datasets() -> dict[str, DatasetSpec]:
-    """Return the built-in data sets, and those that packages add as ``czrun.datasets`` entry points."""
-    from importlib.metadata import entry_points  # 10 ms that a built-in name needn't pay
+    """Return all data sets that come with a name: the built-in ones first, the public ones last.
+
+    In between are those that packages add as ``czrun.datasets`` entry points.
+    """
+    # Imported here: a built-in name needn't pay for them.
+    from importlib.metadata import entry_points
+
+    from czrun.datasets.public import public_datasets
 
     added = {point.name: point.load() for point in entry_points(group="czrun.datasets")}
-    return {**added, **BUILT_IN}
+    public = {name: entry.spec for name, entry in public_datasets().items()}
+    return {**BUILT_IN, **{name: spec for name, spec in added.items() if name not in BUILT_IN}, **public}
 
 
 def find_dataset(name: str) -> DatasetSpec:
@@ -62,7 +70,8 @@ def find_dataset(name: str) -> DatasetSpec:
     if own := added_file(name):
         return read_spec(own)
     if "://" in name:
-        return DatasetSpec(name=Path(urlsplit(name).path).name.partition(".")[0], url=name)
+        parts = urlsplit(name)
+        return DatasetSpec(name=Path(parts.fragment or parts.path).name.partition(".")[0], url=name)
     path = Path(name).expanduser()
     if path.suffix.lower() in (".yaml", ".yml"):
         return read_spec(path)
@@ -72,8 +81,21 @@ def find_dataset(name: str) -> DatasetSpec:
         return DatasetSpec(name=path.stem, path=path)
     names = named_datasets()
     if name not in names:
-        raise unknown_name("data set or file", name, [*names, *added_names()])
+        raise _unknown_dataset(name, [*names, *added_names()])
     return names[name]
+
+
+def _unknown_dataset(name: str, names: Sequence[str]) -> UsageError:
+    """Name the nearest; all of them would fill the screen."""
+    lowered = name.lower()
+    # The part behind the colon is what people remember.
+    near = [each for each in names if each.partition(":")[2].lower() == lowered]
+    near += get_close_matches(name, names, n=3, cutoff=0.5)
+    near += [each for each in names if lowered and lowered in each.lower()]
+    guess = f"Did you mean {' or '.join(map(repr, [*dict.fromkeys(near)][:3]))}? " if near else ""
+    return UsageError(
+        f"There is no data set or file {name!r}.", f"{guess}`czrun datasets list` lists all that have a name."
+    )
 
 
 def open_obs(spec: DatasetSpec, modality: str) -> CellSource | ImageSource:

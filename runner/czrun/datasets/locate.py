@@ -9,6 +9,8 @@ from czrun.datasets.formats import recognise
 from czrun.datasets.imaging.kinds import table_of
 from czrun.datasets.spec import DatasetSpec
 from czrun.datasets.table_beside import find_table
+from czrun.errors import DatasetError
+from czrun.progress import Observer, Silent
 from czrun.storage import content_key, file_sha256, path_sha256
 
 
@@ -31,17 +33,50 @@ class Located:
     notes: tuple[str, ...] = ()
 
 
-def locate(spec: DatasetSpec) -> Located:
-    """Find a data set's files; raises DatasetError when they can't be had."""
+def locate(spec: DatasetSpec, observer: Observer | None = None) -> Located:
+    """Find a data set's files; raises DatasetError when they can't be had.
+
+    Parameters
+    ----------
+    spec
+        The data set.
+    observer
+        Is told how far cells are that have to be fetched.
+    """
+    watched = observer or Silent()
     if spec.join:
-        return _locate_both(spec)
-    return Located(spec, _sha256(spec))
+        return _locate_both(spec, watched)
+    if spec.url:
+        return _locate_remote(spec, spec.url, watched)
+    return Located(spec, _with_table(spec, path_sha256(_readable(spec))))
 
 
-def _locate_both(spec: DatasetSpec) -> Located:
+def without_fetching(spec: DatasetSpec) -> DatasetSpec:
+    """Return a data set with the local files of what has been fetched; nothing is asked of any server.
+
+    Raises
+    ------
+    DatasetError
+        When its file hasn't been fetched yet.
+    """
+    if spec.url is None:
+        return spec
+    from czrun.datasets.fetch import file_url_path, local_copy
+    from czrun.datasets.remote import shown_url
+
+    path = file_url_path(spec.url) or local_copy(spec)
+    if path is None:
+        raise DatasetError(
+            f"{spec.name} isn't downloaded yet, from {shown_url(spec.url)}.",
+            f"`czrun datasets prepare {spec.name}` and `czrun evaluate` download it.",
+        )
+    return _with_file(spec, path)
+
+
+def _locate_both(spec: DatasetSpec, observer: Observer) -> Located:
     join = spec.join
     assert join is not None  # noqa: S101 - only joins come here
-    train, test = locate(join.train), locate(join.test)
+    train, test = locate(join.train, observer), locate(join.test, observer)
     tables = {name: file_sha256(path) for name in ("orthologs", "label_map") if (path := getattr(join, name))}
     both = spec.model_copy(update={"join": join.model_copy(update={"train": train.spec, "test": test.spec})})
     return Located(
@@ -49,8 +84,30 @@ def _locate_both(spec: DatasetSpec) -> Located:
     )
 
 
-def _sha256(spec: DatasetSpec) -> str:
-    content = path_sha256(_readable(spec))
+def _locate_remote(spec: DatasetSpec, url: str, observer: Observer) -> Located:
+    # Imported here: built-in and local data sets need nothing of it.
+    from czrun.datasets.fetch import fetched, file_url_path
+
+    if path := file_url_path(url):
+        local = _with_file(spec, path)
+        sha256 = path_sha256(_readable(local))
+        if spec.sha256 not in (None, sha256):
+            raise DatasetError(
+                f"{path} isn't the file that was meant: sha256 {sha256}, expected {spec.sha256}.",
+                "Look at where the hash came from.",
+            )
+        return Located(local, _with_table(local, sha256))
+    file = fetched(spec, observer)
+    local = _with_file(spec, file.path)
+    return Located(local, _with_table(local, file.sha256), (file.note,))
+
+
+def _with_file(spec: DatasetSpec, path: Path) -> DatasetSpec:
+    return spec.model_copy(update={"path": path, "url": None, "sha256": None})
+
+
+def _with_table(spec: DatasetSpec, content: str) -> str:
+    """Return the hash of a file and of the table of columns that belongs to it, where there is one."""
     table = table_of(spec.file) if spec.holds_images else find_table(spec)
     return content_key([content, path_sha256(table)]) if table else content
 
