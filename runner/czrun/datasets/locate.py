@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from czrun.datasets.formats import recognise
+from czrun.datasets.imaging.kinds import table_of
 from czrun.datasets.spec import DatasetSpec
 from czrun.datasets.table_beside import find_table
 from czrun.storage import content_key, file_sha256, path_sha256
@@ -50,13 +51,14 @@ def _locate_both(spec: DatasetSpec) -> Located:
 
 def _sha256(spec: DatasetSpec) -> str:
     content = path_sha256(_readable(spec))
-    table = find_table(spec)
+    table = table_of(spec.file) if spec.holds_images else find_table(spec)
     return content_key([content, path_sha256(table)]) if table else content
 
 
 def _readable(spec: DatasetSpec) -> Path:
     path = spec.file
-    if not (recognise(path) if path.is_dir() else path.is_file() and path.stat().st_size):
+    is_known = spec.holds_images or recognise(path)
+    if not (is_known if path.is_dir() else path.is_file() and path.stat().st_size):
         # The reader knows every way in which a path can be wrong.
         from czrun.datasets.catalogue import modality_of, open_obs
 
