@@ -136,6 +136,8 @@ class AnnDataReader:
         place = f"{self.path}: {self.layer}"
         if _is_array(element):
             step = int(element.chunks[0]) if element.chunks else 1
+            if self._kind is _ZARR and (missing := _missing_pieces(element)):
+                self.notes = (f"{missing} of {self.layer} aren't in the store, which stands for zeros",)
             return Dense(lambda start, stop: element[start:stop], self.n_obs, self.n_vars, place, step)
         encoding = str(element.attrs.get("encoding-type", element.attrs.get("h5sparse_format")))
         if encoding.removesuffix("_matrix") not in ("csr", "csc"):
@@ -144,8 +146,12 @@ class AnnDataReader:
             )
         self._is_by_column = encoding.startswith("csc")
         major, minor = (self.n_obs, self.n_vars)[:: -1 if self._is_by_column else 1]
-        if self._kind is _ZARR:
-            _check_complete(element, place)
+        # No piece of what is stored because it isn't zero can be left out for being zero.
+        if self._kind is _ZARR and (missing := _missing_pieces(element["data"])):
+            raise DatasetError(
+                f"{place} is incomplete: {missing} of its values are missing.",
+                "Copy the store again, whole.",
+            )
         return Compressed.read(element, major, minor, place)
 
     def _check_rows(self, layer: str) -> None:
@@ -231,15 +237,10 @@ class _ZarrStore:
         self._store.close()
 
 
-def _check_complete(element: Any, place: str) -> None:  # noqa: ANN401
-    """Refuse a sparse matrix whose copy was cut short: what zarr doesn't find it takes for zeros."""
-    values = element["data"]
-    if values.nchunks_initialized < values.nchunks:
-        raise DatasetError(
-            f"{place} is incomplete: {values.nchunks - values.nchunks_initialized} of {values.nchunks} "
-            "pieces of its values are missing.",
-            "Copy the store again, whole.",
-        )
+def _missing_pieces(element: Any) -> str:  # noqa: ANN401
+    """Say which pieces of a zarr array aren't there: whatever zarr doesn't find it takes for zeros."""
+    missing = element.nchunks - element.nchunks_initialized
+    return f"{missing:,} of {element.nchunks:,} pieces" if missing > 0 else ""
 
 
 def _is_array(element: Any) -> bool:  # noqa: ANN401 - of h5py or zarr

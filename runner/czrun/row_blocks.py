@@ -52,7 +52,7 @@ class Compressed:
         data, indices = group["data"], group["indices"]
         indptr = np.asarray(group["indptr"][:]).astype(np.int64)
         whole = len(indptr) == n_major + 1 and indptr[0] == 0 and np.all(np.diff(indptr) >= 0)
-        if not whole or indptr[-1] > min(data.shape[0], indices.shape[0]):
+        if not whole or not indptr[-1] == data.shape[0] == indices.shape[0]:
             raise DatasetError(
                 f"{place} is damaged: where its lines begin and what it stores don't fit together.",
                 "Copy or write it again.",
@@ -80,7 +80,7 @@ class Compressed:
     def sample(self) -> npt.NDArray[Any]:
         """Return stored values from many places."""
         pieces = spread(int(self.indptr[-1]), _SAMPLE_VALUES)
-        return np.concatenate([np.asarray(self.data[piece]) for piece in pieces])
+        return _numbers(np.concatenate([self.data[piece] for piece in pieces]), self.place)
 
     def _stored(self, start: int, stop: int) -> slice:
         return slice(int(self.indptr[start]), int(self.indptr[stop]))
@@ -126,7 +126,7 @@ class Dense:
         """Return numbers other than 0 from many places."""
         pieces = spread(self.n_obs, max(1, _SAMPLE_VALUES // max(1, self.n_vars)))
         found = [self.rows(piece.start, piece.stop) for piece in pieces]
-        return np.concatenate([numbers[np.nonzero(numbers)] for numbers in found])
+        return _numbers(np.concatenate([numbers[np.nonzero(numbers)] for numbers in found]), self.place)
 
 
 def is_wide(step: int, n_vars: int) -> bool:
@@ -155,12 +155,8 @@ def spread(total: int, size: int) -> Sequence[slice]:
 
 def as_float32(values: npt.NDArray[Any], place: str) -> npt.NDArray[np.float32]:
     """Return numbers as float32; raises DatasetError where a whole number would become another one."""
-    if values.dtype.kind not in "fiub":
-        raise DatasetError(
-            f"{place} doesn't hold plain numbers but {values.dtype}.", "Write it with numbers, as float32."
-        )
     with np.errstate(over="ignore", invalid="ignore"):
-        single = values.astype(np.float32, copy=False)
+        single = _numbers(values, place).astype(np.float32, copy=False)
         if values.dtype.itemsize <= 2 or single is values:
             return single
         large = np.flatnonzero(np.abs(single) >= _EXACT)
@@ -190,6 +186,14 @@ def twice(place: str, start: int) -> DatasetError:
         f"{place} names the same gene twice in one cell (near row {start}).",
         "Mend it with adata.X.sum_duplicates() and write it again.",
     )
+
+
+def _numbers(values: npt.NDArray[Any], place: str) -> npt.NDArray[Any]:
+    if values.dtype.kind not in "fiub":
+        raise DatasetError(
+            f"{place} doesn't hold plain numbers but {values.dtype}.", "Write it with numbers, as float32."
+        )
+    return values
 
 
 def _canonical(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import numpy.typing as npt
 from anndata import AnnData  # noqa: TID251 - the tests hold czrun.h5ad against it
 from scipy import io, sparse
 
-from czrun.cells import CellSource, RowBlock
+from czrun.cells import CellSource, Genes, RowBlock
 from czrun.datasets.catalogue import open_cells
 from czrun.datasets.spec import DatasetSpec
 from made_cells import dense, made_cells, written
@@ -149,30 +151,46 @@ FORMATS: Mapping[str, Callable[[AnnData, Path], Path]] = {
 """Each writes cells into a folder and gives the path that a user would name."""
 
 
-def opened(path: Path, **spec: Any) -> CellSource:
+@contextmanager
+def opened(path: Path, **spec: Any) -> Iterator[CellSource]:
     """Open a file as czrun would."""
-    return open_cells(DatasetSpec(name="cells", path=path, **spec))
+    with closing(open_cells(DatasetSpec(name="cells", path=path, **spec))) as source:
+        yield source
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a source says besides its numbers."""
+
+    cells: list[str]
+    obs: dict[str, list[str | None]]
+    genes: Genes
+    x: str
+    notes: tuple[str, ...]
+
+
+def known(path: Path, **spec: Any) -> Known:
+    """Read all that a file says of its cells and genes."""
+    with opened(path, **spec) as source:
+        obs = {key: source.column(key).tolist() for key in source.columns}
+        return Known(source.obs_names().tolist(), obs, source.genes(), source.x, source.notes)
 
 
 def blocks_of(path: Path, **spec: Any) -> list[RowBlock]:
     """Read all blocks of a file, checking that they say of themselves what is true."""
-    source = opened(path, **spec)
-    try:
+    with opened(path, **spec) as source:
         blocks = list(source.blocks())
         nnz = np.concatenate([np.diff(block.indptr) for block in blocks])
         assert np.array_equal(nnz, source.row_nnz())
         assert [block.start for block in blocks] == [0, *np.cumsum([len(b.indptr) - 1 for b in blocks])[:-1]]
-    finally:
-        source.close()
     return blocks
 
 
 def matrix_of(path: Path, **spec: Any) -> npt.NDArray[np.float32]:
     """Read a file's matrix, spread out."""
     blocks = blocks_of(path, **spec)
-    source = opened(path, **spec)
-    shape = (source.n_obs, source.n_vars)
-    source.close()
+    with opened(path, **spec) as source:
+        shape = (source.n_obs, source.n_vars)
     data = np.concatenate([block.data for block in blocks])
     indices = np.concatenate([block.indices for block in blocks])
     nnz = np.concatenate([np.diff(block.indptr) for block in blocks])

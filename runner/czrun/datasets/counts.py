@@ -90,8 +90,6 @@ def find_counts(first: CellFile, x: XKind | None, open_layer: OpenLayer, place: 
 def odd_value(file: CellFile) -> float | None:
     """Look at values from many places of a matrix; return one that is no count, None where all are."""
     values = file.sample()
-    if values.dtype.kind not in "fiub":
-        return float("nan")
     odd = values[~((values >= 0) & (values == np.floor(values)))]
     return float(odd[0]) if len(odd) else None
 

@@ -53,6 +53,7 @@ class LoomFile:
                 self.n_vars, self.n_obs = (int(size) for size in self._matrix.shape)
                 self._columns = self._attributes("col_attrs", self.n_obs)
                 self._rows = self._attributes("row_attrs", self.n_vars)
+                self._id_column = next((name for name in _CELL_IDS if name in self._columns), None)
                 self.notes = self._left_out()
                 self._names = self._cell_names()
                 self._genes = self._named_genes()
@@ -63,7 +64,7 @@ class LoomFile:
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the column attributes that have one value a cell."""
-        return tuple(self._columns)
+        return tuple(name for name in self._columns if name != self._id_column)
 
     def column(self, key: str) -> Texts:
         """Return one column attribute as text, shape (n_obs,)."""
@@ -165,7 +166,9 @@ class LoomFile:
         matrix, main = self._file["matrix" if layer == "X" else f"layers/{layer}"], self._file["matrix"]
         if matrix.ndim != 2 or matrix.shape != main.shape:
             raise DatasetError(
-                f"{self.path}: {layer} is of shape {matrix.shape}, the matrix of {main.shape}.", _KIND.mend
+                f"{self.path}: {layer} is of shape {matrix.shape}, and the matrix of {main.shape}: "
+                "both are genes × cells.",
+                _KIND.mend,
             )
         return matrix
 
@@ -186,9 +189,8 @@ class LoomFile:
         )
 
     def _cell_names(self) -> Texts:
-        for name in _CELL_IDS:
-            if name in self._columns:
-                return _texts(self._columns[name][:])
+        if self._id_column:
+            return _texts(self._columns[self._id_column][:])
         self.notes += (f"cells are called by their numbers: there is no col_attr {' or '.join(_CELL_IDS)}",)
         return np.array([str(number) for number in range(self.n_obs)], dtype=object)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,14 @@ from asked import asked
 from czrun.datasets.catalogue import find_dataset
 from czrun.datasets.locate import locate
 from czrun.datasets.spec import DatasetSpec
-from czrun.errors import DatasetError
+from czrun.errors import DatasetError, StorageError
 from czrun.evaluation import run_evaluation
 from czrun.manifest import PrepareRequest
 from czrun.split_plan import SplitPlan
 from czrun.tasks.labels import CELL_TYPE_CLASSIFICATION
 from fake_engine import FakeEngine
-from made_cells import dense, prepared, read
-from made_formats import FORMATS, blocks_of, cells_with_an_empty_one, matrix_of, opened
+from made_cells import dense, made_cells, prepared, read
+from made_formats import FORMATS, blocks_of, cells_with_an_empty_one, known, matrix_of, opened
 
 BY_NAME = pytest.mark.parametrize("name", FORMATS)
 
@@ -67,13 +68,11 @@ class TestEveryFormat:
     @BY_NAME
     def test_gives_the_same_cells_genes_and_columns(self, tmp_path: Path, name: str) -> None:
         cells = cells_with_an_empty_one()
-        source = opened(FORMATS[name](cells, tmp_path))
-        assert source.obs_names().tolist() == list(cells.obs_names)
-        assert source.genes().ids.tolist() == list(cells.var_names)
-        assert source.x == "counts"
-        for key in cells.obs:
-            assert source.column(key).tolist() == cells.obs[key].tolist()
-        source.close()
+        found = known(FORMATS[name](cells, tmp_path))
+        assert found.cells == list(cells.obs_names)
+        assert found.genes.ids.tolist() == list(cells.var_names)
+        assert found.obs == {key: cells.obs[key].tolist() for key in cells.obs}
+        assert found.x == "counts"
 
     @BY_NAME
     def test_is_prepared_to_the_same_cells(self, tmp_path: Path, name: str) -> None:
@@ -97,10 +96,9 @@ class TestEveryFormat:
 
     @BY_NAME
     def test_leaves_no_temporary_file(self, tmp_path: Path, home: Path, name: str) -> None:
-        source = opened(FORMATS[name](cells_with_an_empty_one(), tmp_path))
-        next(iter(source.blocks()))
-        assert [path for path in home.rglob("*") if path.is_file()] == []
-        source.close()
+        with opened(FORMATS[name](cells_with_an_empty_one(), tmp_path)) as source:
+            next(iter(source.blocks()))
+            assert [path for path in home.rglob("*") if path.is_file()] == []
 
 
 class TestHashes:
@@ -128,6 +126,25 @@ class TestHashes:
         assert locate(find_dataset(str(path))).sha256 != before
 
 
+class TestDisk:
+    @pytest.fixture
+    def _small_files_only(self) -> Iterator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+        yield
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    @pytest.fixture(name="path", params=["folder", "h5ad-csc", "zarr-csc"])
+    def _path(self, request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+        return FORMATS[request.param](made_cells(400), tmp_path)
+
+    @pytest.mark.usefixtures("path", "_small_files_only")
+    def test_a_full_one_is_told(self, path: Path) -> None:
+        with pytest.raises(StorageError, match="No space is left") as refused:
+            blocks_of(path)
+        assert refused.value.hint
+
+
 class TestUnknown:
     def test_files_of_another_format(self, tmp_path: Path) -> None:
         (tmp_path / "cells.rds").write_bytes(b"x")
@@ -142,6 +159,6 @@ class TestUnknown:
         assert "Name its folder" in refused.value.hint
 
     def test_a_folder_of_something_else(self, tmp_path: Path) -> None:
-        with pytest.raises(DatasetError, match=r"is a folder without matrix\.mtx") as refused:
+        with pytest.raises(DatasetError, match="is a folder without matrix") as refused:
             locate(find_dataset(str(tmp_path)))
         assert refused.value.hint
