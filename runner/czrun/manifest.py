@@ -16,7 +16,7 @@ from czrun.split_plan import SplitPlan
 from czrun.storage import content_key, file_sha256
 from czrun.tasks.base import Task
 
-PREPARER_VERSION = 3
+PREPARER_VERSION = 4
 """Raised when the same request would give other files."""
 
 

@@ -109,5 +109,6 @@ def open_cells(spec: DatasetSpec) -> CellSource:
             "Choose --task image-classification, or an .h5ad file.",
         )
     from czrun.datasets.local import LocalCells
+    from czrun.datasets.mapped_cells import with_tidy_genes
 
-    return LocalCells(spec)
+    return with_tidy_genes(LocalCells(spec), spec.name)

@@ -69,24 +69,16 @@ class LocalCells:
         self._reader.close()
 
     def _check_names(self) -> None:
-        problems = []
         if not self.n_obs or not self.n_vars:
             raise DatasetError(
                 f"{self._path} holds {self.n_obs} cells and {self.n_vars} genes.", "It needs both."
             )
-        for what, names, mend in (
-            ("cell ids (obs_names)", self.obs_names(), "adata.obs_names_make_unique()"),
-            ("gene ids (var_names)", self._genes.ids, "adata.var_names_make_unique()"),
-        ):
-            values, counts = np.unique(names.astype(str), return_counts=True)
-            if repeated := values[counts > 1].tolist():
-                problems.append(
-                    f"{len(repeated)} {what} appear twice or more, such as {repeated[0]!r}: {mend}"
-                )
-        if problems:
+        values, counts = np.unique(self.obs_names().astype(str), return_counts=True)
+        if repeated := values[counts > 1].tolist():
             raise DatasetError(
-                f"{self._path} has duplicated ids:\n{listing(problems)}",
-                "Mend them in scanpy and write the file again.",
+                f"{self._path} has duplicated ids: {len(repeated)} cell ids (obs_names) appear twice or more, "
+                f"such as {repeated[0]!r}.",
+                "Mend them with adata.obs_names_make_unique() and write the file again.",
             )
 
     def _look_at_x(self, layer: str) -> XKind:
