@@ -107,7 +107,7 @@ def merged(keys: Sequence[str | None], *, sums: bool) -> Targets:
     first: dict[str, int] = {}
     targets = np.full(len(keys), -1, dtype=np.int32)
     for column, key in enumerate(keys):
-        if not _is_name(key):
+        if key is None or not _is_name(key):
             continue
         if key not in first:
             targets[column] = first[key] = len(first)
@@ -160,14 +160,14 @@ def _one_kind(genes: Genes, name: str) -> tuple[Texts, list[str]]:
     for key, what in (("ensembl_id", "Ensembl ids"), ("gene_symbol", "symbols")):
         if _names_all(genes.columns.get(key), ensembl=key == "ensembl_id"):
             return genes.columns[key], [
-                f"{len(ensembl):,} of {len(ids):,} gene ids were Ensembl's, the others symbols: genes go by the "
-                f"{what} of a column of var instead"
+                f"{len(ensembl):,} of {len(ids):,} gene ids were Ensembl's, the others symbols: "
+                f"genes go by the {what} of a column of var instead"
             ]
     other = [gene for gene in ids if not is_ensembl(gene)]
     raise DatasetError(
         f"{name} names {len(ensembl):,} genes by Ensembl ids, such as {ensembl[0]!r}, and {len(other):,} by "
         f"symbols, such as {other[0]!r}.",
-        "Give all of them one kind of name: as var_names, or in a column `ensembl_id` or `gene_symbol` of var.",
+        "Give all of them one kind of name, as var_names or in a column `ensembl_id` or `gene_symbol` of var.",
     )
 
 

@@ -76,8 +76,8 @@ class LocalCells:
         values, counts = np.unique(self.obs_names().astype(str), return_counts=True)
         if repeated := values[counts > 1].tolist():
             raise DatasetError(
-                f"{self._path} has duplicated ids: {len(repeated)} cell ids (obs_names) appear twice or more, "
-                f"such as {repeated[0]!r}.",
+                f"{self._path} has duplicated ids: {len(repeated)} cell ids (obs_names) appear twice or "
+                f"more, such as {repeated[0]!r}.",
                 "Mend them with adata.obs_names_make_unique() and write the file again.",
             )
 

@@ -1,4 +1,4 @@
-"""Cell sources whose genes or cells are some of another's: blocks change on their way, nothing is copied whole."""
+"""Sources whose genes or cells are some of another's: blocks change on their way, none is kept."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class MappedGenes:
         return self._genes
 
     def row_nnz(self) -> npt.NDArray[np.int64]:
-        """Return how many values each row stores, shape (n_obs,): counted once where columns merge or drop."""
+        """Return how many values each row stores, shape (n_obs,); counted once where genes merge or go."""
         if self._is_one_to_one:
             return self._source.row_nnz()
         if self._nnz is None:
