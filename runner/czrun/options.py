@@ -13,8 +13,10 @@ from czrun.datasets.joining import as_one, join_split
 from czrun.datasets.locate import locate
 from czrun.datasets.spec import DatasetSpec, ObsName
 from czrun.errors import UsageError
+from czrun.group_counts import counted
 from czrun.manifest import PrepareRequest
 from czrun.split_plan import SplitChoice, SplitKind
+from czrun.storage import cache_home
 from czrun.tasks.registry import DEFAULT_TASK, find_task
 
 DEFAULT_LIMITS = Limits(
@@ -121,7 +123,7 @@ def settle(options: DataOptions, default_split: SplitKind | None = None) -> Prep
             "Choose holdout, kfold, or one of the group splits.",
         )
     located = locate(spec)
-    return PrepareRequest(located.spec, located.sha256, task, plan, located.notes)
+    return counted(PrepareRequest(located.spec, located.sha256, task, plan, located.notes), cache_home())
 
 
 def _as_said(spec: DatasetSpec, options: DataOptions) -> DatasetSpec:

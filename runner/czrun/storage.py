@@ -120,6 +120,14 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def path_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, or of a folder's files and their names."""
+    if not path.is_dir():
+        return file_sha256(path)
+    names = sorted(each.relative_to(path).as_posix() for each in path.rglob("*") if each.is_file())
+    return content_key({name: file_sha256(path / name) for name in names})
+
+
 def folder_bytes(path: Path) -> int:
     """Return the bytes of all regular files under a folder."""
     total = 0

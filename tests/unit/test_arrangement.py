@@ -40,6 +40,7 @@ def cells(n: int, *, groups: Any = None, words: Any = None, **columns: Any) -> A
         columns=found,
         strata=np.zeros(n, dtype=np.int32),
         groups=None if groups is None else codes(groups).codes,
+        group_names=() if groups is None else codes(groups).categories,
         clusters=None,
         cluster_key=None,
         predefined=None if words is None else np.array(words, dtype=object),

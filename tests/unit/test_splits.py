@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from czrun.conditions import parse_clauses
 from czrun.errors import DatasetError, UsageError
 from czrun.split_plan import SplitChoice, SplitKind, SplitPlan
 from czrun.splits import Split, split
 
 SEEDS = st.integers(0, 2**31 - 1)
+ON_EARLY = parse_clauses("--train-on", "time<=2")
 
 
 def codes(*, most: int, min_size: int, max_size: int = 80) -> st.SearchStrategy[Any]:
@@ -25,6 +27,8 @@ def codes(*, most: int, min_size: int, max_size: int = 80) -> st.SearchStrategy[
 
 
 def plan(kind: SplitKind, **more: Any) -> SplitPlan:
+    if kind is SplitKind.DOMAIN:
+        more = {"test_on": parse_clauses("--test-on", "tissue=lung"), **more}
     return SplitPlan(kind=kind, **{"group_key": "donor_id", "split_key": "part", **more})
 
 
@@ -276,15 +280,21 @@ class TestPlan:
     @pytest.mark.parametrize(
         ("kind", "matters"),
         [
-            (SplitKind.HOLDOUT, {"seed", "test_size"}),
-            (SplitKind.KFOLD, {"seed", "folds"}),
-            (SplitKind.GROUP_HOLDOUT, {"seed", "test_size", "group_key"}),
-            (SplitKind.GROUP_KFOLD, {"seed", "folds", "group_key"}),
-            (SplitKind.PREDEFINED, {"split_key", "group_key"}),
+            (SplitKind.HOLDOUT, {"seed", "test_size", "inner_folds"}),
+            (SplitKind.KFOLD, {"seed", "folds", "inner_folds"}),
+            (SplitKind.GROUP_HOLDOUT, {"seed", "test_size", "group_key", "inner_folds"}),
+            (SplitKind.GROUP_KFOLD, {"seed", "folds", "group_key", "inner_folds"}),
+            (SplitKind.LEAVE_ONE_GROUP_OUT, {"folds", "group_key", "inner_folds"}),
+            (SplitKind.DOMAIN, {"train_on", "test_on", "group_key", "inner_folds"}),
+            (SplitKind.PREDEFINED, {"split_key", "group_key", "inner_folds"}),
+            (SplitKind.WHOLE, {"inner_folds"}),
         ],
     )
     def test_it_is_known_by_what_determines_it(self, kind: SplitKind, matters: set[str]) -> None:
-        others = {"folds": 7, "test_size": 0.5, "seed": 9, "group_key": "batch", "split_key": "fold"}
+        others = {
+            "folds": 7, "test_size": 0.5, "seed": 9, "group_key": "batch", "split_key": "fold",
+            "inner_folds": 3, "train_on": ON_EARLY, "test_on": ON_EARLY,
+        }  # fmt: skip
         base = plan(kind).describe()
         changing = {name for name, value in others.items() if plan(kind, **{name: value}).describe() != base}
         assert changing == matters
@@ -304,6 +314,8 @@ class TestPlan:
             SplitKind.KFOLD: 4,
             SplitKind.GROUP_HOLDOUT: 1,
             SplitKind.GROUP_KFOLD: 4,
+            SplitKind.LEAVE_ONE_GROUP_OUT: 4,
+            SplitKind.DOMAIN: 1,
             SplitKind.PREDEFINED: 1,
             SplitKind.WHOLE: 1,
         }

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from czrun.contract.job import XKind
 from czrun.datasets.added import added_file, added_names
+from czrun.datasets.imaging.kinds import FILE_SUFFIXES, is_zarr
 from czrun.datasets.spec import DatasetSpec, read_spec
 from czrun.errors import DatasetError, unknown_name
 
@@ -65,9 +66,9 @@ def find_dataset(name: str) -> DatasetSpec:
     if path.suffix.lower() in (".yaml", ".yml"):
         return read_spec(path)
     if path.suffix or path.exists() or "/" in name:
-        if path.suffix.lower() not in (".h5ad", ".npz") and path.is_file():
+        if path.suffix.lower() not in (".h5ad", *FILE_SUFFIXES) and path.is_file():
             raise DatasetError(
-                f"{name}: only .h5ad files, and .npz files of images, are read yet.",
+                f"{name}: only .h5ad files, and images as .npz, .npy or .tif, are read yet.",
                 "Convert it: adata.write_h5ad('cells.h5ad').",
             )
         return DatasetSpec(name=path.stem, path=path)
@@ -84,17 +85,18 @@ def open_obs(spec: DatasetSpec, modality: str) -> CellSource | ImageSource:
     if spec.join:
         raise DatasetError(
             f"{spec.name} joins two data sets, and this task needs images: only cells by genes are joined.",
-            "Put the images into one .npz file with a column that says train or test, and name it with "
+            "Put the images into one data set with a column that says train or test, and name that column with "
             "--split predefined --split-key COLUMN.",
         )
-    from czrun.datasets.images import ImageArchive
-
-    if not spec.holds_images:
+    # A folder that holds no images is for the reader of images to complain of.
+    if not spec.holds_images and (not spec.file.is_dir() or is_zarr(spec.file)):
         raise DatasetError(
             f"{spec.name} holds cells by genes, and this task needs images.",
-            "Name an .npz file with `images`, uint8 (n, height, width, channels), and a column of labels.",
+            "Name a folder of class folders of images, an .npz, .npy or OME-TIFF file, or an OME-Zarr image.",
         )
-    return ImageArchive(spec.file)
+    from czrun.datasets.imaging.opening import open_images
+
+    return open_images(spec)
 
 
 def modality_of(spec: DatasetSpec) -> Literal["expression", "image"]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from czrun.conditions import Clause, Operator
 from czrun.datasets.catalogue import DEFAULT_DATASET, find_dataset
 from czrun.datasets.census_query import CensusQuery
 from czrun.datasets.spec import DatasetSpec
@@ -90,7 +91,9 @@ class CellChoice:
         return CensusQuery.model_validate({**query.model_dump(), **changes})
 
 
-def choose(dataset: str | DatasetSpec | None, choice: CellChoice) -> DatasetSpec:
+def choose(
+    dataset: str | DatasetSpec | None, choice: CellChoice, domains: tuple[Clause, ...] = ()
+) -> DatasetSpec:
     """Find a data set and narrow it down.
 
     Parameters
@@ -100,6 +103,8 @@ def choose(dataset: str | DatasetSpec | None, choice: CellChoice) -> DatasetSpec
         of that only, else the bundled cells.
     choice
         What narrows it down.
+    domains
+        Conditions on either side of a split: Census is asked for the cells of both, in like shares.
 
     Raises
     ------
@@ -108,6 +113,19 @@ def choose(dataset: str | DatasetSpec | None, choice: CellChoice) -> DatasetSpec
     """
     if isinstance(dataset, DatasetSpec):
         return choice.narrow(dataset)
-    name = dataset or (CENSUS if choice.means_census else DEFAULT_DATASET)
-    spec = DatasetSpec(name=CENSUS, census=CensusQuery()) if name == CENSUS else find_dataset(name)
-    return choice.narrow(spec)
+    wanted = _terms_of(domains)
+    name = dataset or (CENSUS if choice.means_census or wanted else DEFAULT_DATASET)
+    if name != CENSUS:
+        return choice.narrow(find_dataset(name))
+    strata = tuple(dict.fromkeys((*CensusQuery().stratify, *wanted)))
+    choice = replace(choice, terms={**wanted, **choice.terms}, stratify=choice.stratify or strata)
+    return choice.narrow(DatasetSpec(name=CENSUS, census=CensusQuery()))
+
+
+def _terms_of(domains: tuple[Clause, ...]) -> dict[str, Values]:
+    """Return the values of Census's columns that conditions ask for on either side."""
+    terms: dict[str, Values] = {}
+    for clause in domains:
+        if clause.column in TERMS and clause.operator is Operator.ANY_OF:
+            terms[clause.column] = tuple(dict.fromkeys((*terms.get(clause.column, ()), *clause.values)))
+    return terms

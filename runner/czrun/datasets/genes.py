@@ -167,7 +167,7 @@ def _one_kind(genes: Genes, name: str) -> tuple[Texts, list[str]]:
     raise DatasetError(
         f"{name} names {len(ensembl):,} genes by Ensembl ids, such as {ensembl[0]!r}, and {len(other):,} by "
         f"symbols, such as {other[0]!r}.",
-        "Give all of them one kind of name, as var_names or in a column `ensembl_id` or `gene_symbol` of var.",
+        "Give all of them one kind of name: as var_names, or as a column `ensembl_id` or `gene_symbol`.",
     )
 
 

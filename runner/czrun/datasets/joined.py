@@ -19,6 +19,7 @@ from czrun.datasets.label_map import Renames, read_label_map
 from czrun.datasets.mapped_cells import KeptCells, MappedGenes
 from czrun.datasets.orthologs import organism_name, read_orthologs
 from czrun.datasets.same_cells import Prints, fingerprints, refuse_same_cells
+from czrun.datasets.selection import drawn_rows, kept_rows
 from czrun.datasets.shared_classes import has_label, shared_classes
 from czrun.datasets.spec import DatasetSpec, ObsName
 from czrun.errors import DatasetError
@@ -185,11 +186,12 @@ def open_joined(spec: DatasetSpec) -> JoinedCells:
     names = side_names(spec)
     with ExitStack() as opened:
         train, test = (
-            Member(name, side, opened.enter_context(closing(open_cells(side))))
+            _chosen(Member(name, side, opened.enter_context(closing(open_cells(side)))))
             for name, side in zip(names, (join.train, join.test), strict=True)
         )
         _refuse_different_x(train, test)
         train, test, said_of_labels = _same_classes(train, test, spec)
+        train, test = _drawn(train), _drawn(test)
         aligned = align_genes(
             train.side(), test.side(), read_orthologs(join.orthologs) if join.orthologs else None
         )
@@ -200,6 +202,22 @@ def open_joined(spec: DatasetSpec) -> JoinedCells:
         joined = JoinedCells(train, test, prints, (*aligned.notes, *said_of_labels))
         opened.pop_all()
     return joined
+
+
+def _chosen(member: Member) -> Member:
+    """Keep the cells that the description's `where` asks for."""
+    rows, notes = kept_rows(member.source, member.spec)
+    return replace(member, source=KeptCells(member.source, rows, notes)) if notes else member
+
+
+def _drawn(member: Member) -> Member:
+    """Draw as many of the cells whose class both know as the description's `max_cells` allows."""
+    everyone = np.arange(member.source.n_obs, dtype=np.int64)
+    rows, notes = drawn_rows(member.source, member.spec, everyone)
+    if not notes:
+        return member
+    labels = None if member.labels is None else member.labels[rows]
+    return replace(member, source=KeptCells(member.source, rows, notes), labels=labels)
 
 
 def _refuse_different_x(train: Member, test: Member) -> None:

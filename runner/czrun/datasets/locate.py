@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from czrun.datasets.imaging.kinds import table_of
 from czrun.datasets.spec import DatasetSpec
-from czrun.storage import content_key, file_sha256
+from czrun.storage import content_key, file_sha256, path_sha256
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,9 @@ def locate(spec: DatasetSpec) -> Located:
     """Find a data set's files; raises DatasetError when they can't be had."""
     if spec.join:
         return _locate_both(spec)
-    return Located(spec, file_sha256(_readable(spec)))
+    own = path_sha256(_readable(spec))
+    table = table_of(spec.file) if spec.holds_images else None
+    return Located(spec, content_key([own, file_sha256(table)]) if table else own)
 
 
 def _locate_both(spec: DatasetSpec) -> Located:
@@ -47,7 +50,8 @@ def _locate_both(spec: DatasetSpec) -> Located:
 
 
 def _readable(spec: DatasetSpec) -> Path:
-    if not spec.file.is_file() or not spec.file.stat().st_size:
+    is_whole = spec.holds_images if spec.file.is_dir() else spec.file.is_file() and spec.file.stat().st_size
+    if not is_whole:
         # The reader knows every way in which a path can be wrong.
         from czrun.datasets.catalogue import modality_of, open_obs
 

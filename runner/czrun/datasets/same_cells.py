@@ -40,7 +40,7 @@ def fingerprints(source: CellSource) -> Prints:
         rows = np.repeat(np.arange(len(sizes)), sizes)
         # Summed one after the other, in the order of the columns: the same row gives the same bits.
         prints.append(np.bincount(rows, block.data * weights[block.indices], minlength=len(sizes)))
-        nnz.append(sizes)
+        nnz.append(sizes.astype(np.int64))
     return Prints(np.concatenate(nnz), np.concatenate(prints))
 
 

@@ -215,7 +215,8 @@ class TestFiles:
     def test_a_file_of_another_kind(self, tmp_path: Path, refused: Refused) -> None:
         (tmp_path / "cells.loom").write_bytes(b"x")
         assert (
-            "only .h5ad files, and .npz files of images, are read" in refused(tmp_path / "cells.loom").message
+            "only .h5ad files, and images as .npz, .npy or .tif, are read yet"
+            in refused(tmp_path / "cells.loom").message
         )
 
     def test_a_name_that_is_neither_file_nor_data_set(self, refused: Refused) -> None:
