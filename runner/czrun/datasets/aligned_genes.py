@@ -165,22 +165,16 @@ def _aligned(train: Side, test: Side, mine: Names, theirs: Names, notes: list[st
 
 def _oriented(train: Side, test: Side, table: Orthologs) -> tuple[Genome, Genome]:
     """Say which organism of a table is which side's: by name, by ``source`` and ``target``, by its genes."""
-    given, swapped = (table.first, table.second), (table.second, table.first)
-    fits = {
-        way: all(_may_be(side, genome) for side, genome in zip((train, test), way, strict=True))
-        for way in (given, swapped)
-    }
-    if not any(fits.values()):
+    ways = [(table.first, table.second), (table.second, table.first)]
+    fitting = [(own, other) for own, other in ways if _may_be(train, own) and _may_be(test, other)]
+    if not fitting:
         raise DatasetError(
             f"{table.path} maps {_called(table.first)} to {_called(table.second)}; {train.name} is of "
             f"{train.known_organism or 'an unknown organism'}, {test.name} of "
             f"{test.known_organism or 'an unknown organism'}.",
             "Give a table of these two, or mend `organism:` in their YAML.",
         )
-    if fits[given] != fits[swapped]:
-        return given if fits[given] else swapped
-    n_given, n_swapped = (_hits(train, way[0]) + _hits(test, way[1]) for way in (given, swapped))
-    return given if n_given >= n_swapped else swapped
+    return max(fitting, key=lambda way: _hits(train, way[0]) + _hits(test, way[1]))
 
 
 def _may_be(side: Side, genome: Genome) -> bool:

@@ -85,7 +85,7 @@ def open_obs(spec: DatasetSpec, modality: str) -> CellSource | ImageSource:
     if spec.join:
         raise DatasetError(
             f"{spec.name} joins two data sets, and this task needs images: only cells by genes are joined.",
-            "Put the images into one data set with a column that says train or test, and name that column with "
+            "Put the images into one data set with a column that says train or test, and name that with "
             "--split predefined --split-key COLUMN.",
         )
     # A folder that holds no images is for the reader of images to complain of.

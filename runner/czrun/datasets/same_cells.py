@@ -39,7 +39,8 @@ def fingerprints(source: CellSource) -> Prints:
         sizes = np.diff(block.indptr)
         rows = np.repeat(np.arange(len(sizes)), sizes)
         # Summed one after the other, in the order of the columns: the same row gives the same bits.
-        prints.append(np.bincount(rows, block.data * weights[block.indices], minlength=len(sizes)))
+        sums = np.bincount(rows, block.data * weights[block.indices], minlength=len(sizes))
+        prints.append(sums.astype(np.float64, copy=False))
         nnz.append(sizes.astype(np.int64))
     return Prints(np.concatenate(nnz), np.concatenate(prints))
 
