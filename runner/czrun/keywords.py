@@ -97,7 +97,8 @@ def data_options(
         Into how many folds the training cells are divided for the model's own use, told in their obs column
         ``fold``.
     layer, x
-        Which matrix (``X``, ``raw``, a layer), and what it holds (``counts``, ``log1p``, ...).
+        Which matrix (``X``, ``raw``, a layer; None is where counts are), and what it holds (``counts``,
+        ``log1p``, ...).
     drop_unlabelled
         Leave out cells without a label, or without what else the task needs.
     where

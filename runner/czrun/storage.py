@@ -121,11 +121,11 @@ def file_sha256(path: Path) -> str:
 
 
 def path_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, or of a folder's files and their names."""
+    """Return the SHA-256 of a file; of a folder, that of its files' names and contents, wherever it lies."""
     if not path.is_dir():
         return file_sha256(path)
-    names = sorted(each.relative_to(path).as_posix() for each in path.rglob("*") if each.is_file())
-    return content_key({name: file_sha256(path / name) for name in names})
+    files = [Path(root, name) for root, _, names in os.walk(path, followlinks=True) for name in names]
+    return content_key({file.relative_to(path).as_posix(): file_sha256(file) for file in files})
 
 
 def folder_bytes(path: Path) -> int:

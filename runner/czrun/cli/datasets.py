@@ -55,7 +55,7 @@ def remove(name: Annotated[str, typer.Argument(help="A name that was added.")]) 
 
 @app.command("show")
 def show(
-    name: Annotated[str, typer.Argument(help="A name, an .h5ad file or a YAML.")],
+    name: Annotated[str, typer.Argument(help="A name, a file or folder, or a YAML.")],
     layer: Annotated[str | None, typer.Option(help="X, raw, or a layer's name.")] = None,
     x: Annotated[str | None, typer.Option(help="What X holds, where it isn't counts.")] = None,
     plot: Annotated[bool, typer.Option("--plot", help="Draw the cells of each label, donor …")] = False,

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from czrun.contract.job import XKind
 from czrun.datasets.added import added_file, added_names
-from czrun.datasets.imaging.kinds import FILE_SUFFIXES, is_zarr
+from czrun.datasets.formats import not_read, recognise
+from czrun.datasets.imaging.kinds import image_kind, is_zarr
 from czrun.datasets.spec import DatasetSpec, read_spec
 from czrun.errors import DatasetError, unknown_name
 
@@ -66,11 +67,8 @@ def find_dataset(name: str) -> DatasetSpec:
     if path.suffix.lower() in (".yaml", ".yml"):
         return read_spec(path)
     if path.suffix or path.exists() or "/" in name:
-        if path.suffix.lower() not in (".h5ad", *FILE_SUFFIXES) and path.is_file():
-            raise DatasetError(
-                f"{name}: only .h5ad files, and images as .npz, .npy or .tif, are read yet.",
-                "Convert it: adata.write_h5ad('cells.h5ad').",
-            )
+        if path.is_file() and not recognise(path) and not image_kind(path):
+            raise not_read(path)
         return DatasetSpec(name=path.stem, path=path)
     names = named_datasets()
     if name not in names:

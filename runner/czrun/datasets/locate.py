@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from czrun.datasets.formats import recognise
 from czrun.datasets.imaging.kinds import table_of
 from czrun.datasets.spec import DatasetSpec
+from czrun.datasets.table_beside import find_table
 from czrun.storage import content_key, file_sha256, path_sha256
 
 
@@ -33,9 +35,7 @@ def locate(spec: DatasetSpec) -> Located:
     """Find a data set's files; raises DatasetError when they can't be had."""
     if spec.join:
         return _locate_both(spec)
-    own = path_sha256(_readable(spec))
-    table = table_of(spec.file) if spec.holds_images else None
-    return Located(spec, content_key([own, file_sha256(table)]) if table else own)
+    return Located(spec, _sha256(spec))
 
 
 def _locate_both(spec: DatasetSpec) -> Located:
@@ -49,11 +49,18 @@ def _locate_both(spec: DatasetSpec) -> Located:
     )
 
 
+def _sha256(spec: DatasetSpec) -> str:
+    content = path_sha256(_readable(spec))
+    table = table_of(spec.file) if spec.holds_images else find_table(spec)
+    return content_key([content, path_sha256(table)]) if table else content
+
+
 def _readable(spec: DatasetSpec) -> Path:
-    is_whole = spec.holds_images if spec.file.is_dir() else spec.file.is_file() and spec.file.stat().st_size
-    if not is_whole:
+    path = spec.file
+    is_known = spec.holds_images or recognise(path)
+    if not (is_known if path.is_dir() else path.is_file() and path.stat().st_size):
         # The reader knows every way in which a path can be wrong.
         from czrun.datasets.catalogue import modality_of, open_obs
 
         open_obs(spec, modality_of(spec))
-    return spec.file
+    return path

@@ -45,6 +45,9 @@ CELLXGENE_KEYS: dict[ObsName, str] = {
 PLACES = ("path", "url", "census", "join")
 """Where a data set's cells can be."""
 
+AUTO = "auto"
+"""In place of a layer's name: the one that holds counts."""
+
 Key = Annotated[str, StringConstraints(min_length=1, max_length=300)]
 
 
@@ -75,10 +78,16 @@ class DatasetSpec(ContractModel):
     sha256: Sha256 | None = Field(default=None, description="Hash that the file of `url` must have.")
     census: CensusQuery | None = Field(default=None, description="Cells of the CELLxGENE Census.")
     join: Join | None = Field(default=None, description="Two data sets, one to train on, one to test on.")
-    layer: str = Field(default="X", description="X, raw, or the name of a layer.")
+    layer: str = Field(
+        default=AUTO,
+        description="X, raw, or the name of a layer; auto: where counts are, of X, raw and layers called so.",
+    )
     x: XKind | None = Field(default=None, description="What the numbers are; looked at when not given.")
     obs: dict[ObsName, Key] = Field(
         default_factory=dict, description="Contract name of an obs column: the file's own name for it."
+    )
+    obs_table: Path | None = Field(
+        default=None, description="A CSV or TSV with more obs columns, joined by the cells' ids."
     )
     split_key: Key | None = Field(default=None, description="obs column that says train or test.")
     organism: str | None = Field(default=None, description="Organism of all cells, where no column says it.")
@@ -124,7 +133,9 @@ class DatasetSpec(ContractModel):
 
     def meaning(self) -> dict[str, Any]:
         """Return what determines the cells that its files give: not its name, its place or its papers."""
-        elsewhere = {"name", "path", "url", "sha256", "census", "title", "source", "license", "split_key"}
+        # The content of files, tables among them, is in their hash.
+        papers = {"name", "title", "source", "license", "split_key"}
+        elsewhere = papers | {"path", "url", "sha256", "census", "obs_table"}
         meaning = self.model_dump(mode="json", exclude={*elsewhere, "join"})
         meaning["where"] = {column: sorted(set(values)) for column, values in self.where.items()}
         if self.join:
@@ -165,6 +176,8 @@ def _beside(spec: DatasetSpec, folder: Path) -> DatasetSpec:
     changes: dict[str, Any] = {}
     if spec.path:
         changes["path"] = folder / spec.path.expanduser()
+    if spec.obs_table:
+        changes["obs_table"] = folder / spec.obs_table.expanduser()
     if spec.join:
         tables = {name: getattr(spec.join, name) for name in ("orthologs", "label_map")}
         changes["join"] = spec.join.model_copy(

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import sparse
 
-from czrun.cells import CellSource, Genes, Texts
+from czrun.cells import Genes, Texts
 from czrun.contract.job import XKind
 from czrun.datasets.catalogue import open_cells
 from czrun.datasets.genes import TidyGenes, organism_of, tidy_genes, without_version
@@ -17,7 +16,7 @@ from czrun.datasets.local import LocalCells
 from czrun.datasets.mapped_cells import KeptCells
 from czrun.datasets.spec import DatasetSpec
 from czrun.errors import DatasetError
-from made_cells import dense, made_cells, prepared, read, request_for, written
+from made_cells import dense, made_cells, matrix, prepared, read, request_for, written
 
 
 def texts(*values: str | None) -> Texts:
@@ -26,15 +25,6 @@ def texts(*values: str | None) -> Texts:
 
 def tidy(*ids: str | None, x: XKind = XKind.COUNTS, **columns: Texts) -> TidyGenes:
     return tidy_genes(Genes(texts(*ids), columns), x, "pbmc")
-
-
-def matrix(source: CellSource) -> np.ndarray:
-    """Put the blocks of a source together."""
-    rows = [
-        sparse.csr_matrix((b.data, b.indices, b.indptr), shape=(len(b.indptr) - 1, source.n_vars))
-        for b in source.blocks()
-    ]
-    return dense(sparse.vstack(rows))
 
 
 class TestIds:
