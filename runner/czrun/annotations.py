@@ -11,7 +11,7 @@ from czrun.cells import Categorical, Column, Numeric, ObsSource, Texts
 from czrun.columns import ColumnReader, encode
 from czrun.datasets.selection import drawn_rows, kept_rows
 from czrun.datasets.spec import DatasetSpec, ObsName
-from czrun.domains import NEITHER, sides
+from czrun.domains import NEITHER, shared_labels, sides
 from czrun.split_plan import SplitKind, SplitPlan
 from czrun.splits import Codes, Rows
 from czrun.tasks.base import Design, Task
@@ -79,7 +79,16 @@ def annotate(source: ObsSource, spec: DatasetSpec, plan: SplitPlan, task: Task) 
     kept, kept_notes = kept_rows(source, spec)
     rows, drawn_notes = drawn_rows(source, spec, reader.rows(kept))
     rows, words, side_notes = _words(source, spec, plan, rows, reader)
+    labels = None
+    if plan.kind is SplitKind.DOMAIN and words is not None and task.has_classes:
+        labels, class_notes = shared_labels(source, spec, rows, words)
+        has_class = labels != None  # noqa: E711 - one answer a cell
+        rows, words, labels = rows[has_class], words[has_class], labels[has_class]
+        side_notes += class_notes
     columns = {name: reader.column(name, rows) for name in reader.names(rows)}
+    if labels is not None:
+        names, codes = encode(labels)
+        columns["label"] = Categorical(codes, names)
     # A split that holds perturbations out divides the perturbed cells only: controls are no group of it.
     by_perturbation = task.design is Design.PERTURBATION and reader.group_key == spec.key_for("perturbation")
     groups = None if by_perturbation else reader.grouping(rows)

@@ -68,9 +68,8 @@ def arrange(cells: Annotated, design: Design, plan: SplitPlan, fold: int) -> Arr
     """Arrange one fold; raises DatasetError when there are too few cells, groups or classes."""
     chosen = _arranged(cells, design, plan, fold)
     tested = _tested(cells, design, plan, chosen)
-    notes = [*chosen.notes, *_class_notes(cells, plan, chosen, tested)]
-    if tested and plan.n_folds > 1:
-        notes.append(f"fold {fold} tests {_some(tested)}")
+    notes = [f"fold {fold} tests {_some(tested)}"] if tested and plan.n_folds > 1 else []
+    notes += [*chosen.notes, *_class_notes(cells, plan, chosen, tested)]
     inner, inner_notes = _inner(cells, design, plan, chosen.fit)
     return replace(chosen, notes=(*notes, *inner_notes), tested=tested, inner=inner)
 
@@ -216,12 +215,12 @@ def _some(names: tuple[str, ...], most: int = 8) -> str:
 def _class_notes(
     cells: Annotated, plan: SplitPlan, chosen: Arrangement, tested: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Say where only one class is tested; raises DatasetError where nothing can be told apart."""
+    """Say which classes aren't learned, or aren't asked; raises DatasetError where none can be told apart."""
     if not cells.teaches_classes:
         return ()
     label = cells.categorical("label")
     taught, asked = (np.unique(label.codes[rows]) for rows in (chosen.fit, chosen.predict))
-    where = f" where {_some(tested)} is tested" if tested else ""
+    where = f" where {_some(tested)} is tested" if tested and plan.n_folds > 1 else ""
     if len(taught) == 1:
         raise DatasetError(
             f"All training cells are {label.categories[taught[0]]!r}{where}: there is nothing to tell apart.",
@@ -232,15 +231,13 @@ def _class_notes(
             f"Training cells and test cells have no class in common{where}.",
             "Choose another split; or give both sides the same names of labels.",
         )
-    if len(asked) > 1:
-        return ()
-    only = f"all test cells are {label.categories[asked[0]]!r}{where}"
-    if plan.kind is SplitKind.DOMAIN:
-        raise DatasetError(
-            f"{only[0].upper()}{only[1:]}: there is nothing to tell apart.",
-            "Give --test-on conditions that more than one class meets.",
-        )
-    return (only,)
+    notes = []
+    for known, what in ((taught, "no training cells"), (asked, "no test cells")):
+        if absent := np.setdiff1d(np.arange(len(label.categories)), known).tolist():
+            notes.append(f"{what} of {', '.join(label.categories[code] for code in absent)}{where}")
+    if len(asked) == 1:
+        notes.append(f"all test cells are {label.categories[asked[0]]}{where}")
+    return tuple(notes)
 
 
 def _inner(
@@ -257,7 +254,9 @@ def _inner(
         if len(np.unique(cells.clusters[fit])) >= plan.inner_folds:
             units = cells.clusters
         else:
-            notes.append(f"there are fewer training {cells.cluster_key} than inner folds, which part them")
+            notes.append(
+                f"groups of {cells.cluster_key!r} aren't whole in inner folds, of which there are more"
+            )
     strata = np.unique(cells.strata[fit], return_inverse=True)[1].astype(np.int32)
     whole = None if units is None else np.unique(units[fit], return_inverse=True)[1].astype(np.int32)
     inner = np.full(len(cells.rows), -1, dtype=np.int32)

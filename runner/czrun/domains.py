@@ -9,11 +9,14 @@ import numpy as np
 from czrun.cells import ObsSource, Texts
 from czrun.conditions import Clause, Operator
 from czrun.datasets.matching import Flags, Rows, column_key, holds, is_missing, matching, require_known
+from czrun.datasets.shared_classes import shared_classes
 from czrun.datasets.spec import DatasetSpec
 from czrun.errors import DatasetError
 from czrun.split_plan import SplitPlan
 
 TRAIN, TEST, NEITHER = "train", "test", ""
+
+_LABEL_TERMS = "cell_type_ontology_term_id"
 
 
 def sides(
@@ -88,6 +91,49 @@ def _controls(source: ObsSource, spec: DatasetSpec, plan: SplitPlan, rows: Rows)
     train = meets(plan.train_on)
     test = meets(plan.test_on) if plan.test_on else ~train
     return np.where(train, TRAIN, np.where(test, TEST, NEITHER)).astype(object)
+
+
+def shared_labels(
+    source: ObsSource, spec: DatasetSpec, rows: Rows, words: Texts
+) -> tuple[Texts, tuple[str, ...]]:
+    """Name the cells of both sides by the classes that both have.
+
+    Parameters
+    ----------
+    source, spec
+        The cells.
+    rows, words
+        Cells that take part, and their sides, shape (n,) each.
+
+    Returns
+    -------
+    The classes, None for a cell whose label the other side doesn't know, shape (n,); and what to say of that.
+
+    Raises
+    ------
+    DatasetError
+        When the sides have fewer than two classes in common.
+    """
+    labels = source.column(spec.key_for("label") or "")[rows]
+    terms = source.column(_LABEL_TERMS)[rows] if _LABEL_TERMS in source.columns else None
+    train, test = words == TRAIN, words == TEST
+    own_terms = () if terms is None else (terms[train], terms[test])
+    try:
+        shared = shared_classes(labels[train], labels[test], *own_terms)
+    except DatasetError as error:
+        raise DatasetError(
+            error.message, "Give --train-on and --test-on conditions that the same classes meet."
+        ) from None
+    if len(shared.classes) == 1:
+        raise DatasetError(
+            f"Train and test cells have one class in common, {shared.classes[0]!r}: there is nothing to tell "
+            f"apart.",
+            "Give --train-on and --test-on conditions that more classes meet.",
+        )
+    names = np.full(len(rows), None, dtype=object)
+    for side, own in ((train, shared.train), (test, shared.test)):
+        names[side] = [own.get(label) for label in labels[side].tolist()]
+    return names, shared.notes()
 
 
 def _known(source: ObsSource, spec: DatasetSpec, clauses: Sequence[Clause], rows: Rows) -> Flags:

@@ -173,7 +173,7 @@ class _Fold:
             fit_inputs=tuple(_input_files(stage, train)),
             predict_inputs=tuple(predict_inputs),
             truth_sha256=truth_sha256(stage),
-            notes=request.notes + self.cells.notes + chosen.notes + self._class_notes(),
+            notes=request.notes + self.cells.notes + chosen.notes,
             tested=chosen.tested,
         )
 
@@ -205,20 +205,6 @@ class _Fold:
             inner_folds=self.request.plan.inner_folds,
             expression=space if task.design is Design.PERTURBATION else None,
         )
-
-    def _class_notes(self) -> tuple[str, ...]:
-        """Say which classes can't be learned, or aren't asked."""
-        if not self.request.task.has_classes:
-            return ()
-        label, notes = self.cells.categorical("label"), []
-        for rows, what in (
-            (self.arrangement.fit, "no training cells"),
-            (self.arrangement.predict, "no test cells"),
-        ):
-            counts = np.bincount(label.codes[rows], minlength=len(label.categories))
-            if absent := [label.categories[code] for code in np.flatnonzero(counts == 0)]:
-                notes.append(f"{what} of {', '.join(absent)}")
-        return tuple(notes)
 
 
 _CONDITIONS = f"predict/{VIEW}.conditions.csv"

@@ -25,7 +25,7 @@ def test_human_blood_to_mouse_lung(czrun: Czrun, real_data: Path) -> None:
         str(real_data / ORTHOLOGS),
     ).succeeded()
     record = czrun.record()
-    # Fitted on all five classes of blood a simple baseline reaches 0.73; on the three asked for it reaches more.
+    # Fitted on all five classes of blood a simple baseline reaches 0.73; on the three asked for, more.
     assert record["model"]["scores"]["metrics"]["accuracy"]["value"] > 0.73
     assert record["control"]["scores"]["metrics"]["accuracy"]["value"] < 0.34
     notes = record["dataset"]["notes"]

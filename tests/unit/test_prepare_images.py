@@ -102,6 +102,12 @@ class TestBytes:
         assert [int(image.max()) for image in images] == [1001 - int(name) for name in found]
         assert (images == images[:, :1, :1]).all()
 
+    def test_one_class_only(self, tmp_path: Path) -> None:
+        for number in range(9):
+            png(tmp_path / "set" / "B" / f"{number}.png", np.full((4, 5), number, dtype=np.uint8))
+        with pytest.raises(DatasetError, match=r"'cell_type' holds one class only \('B'\)"):
+            prepared(request(tmp_path / "set"))
+
 
 class TestMemory:
     def test_no_more_than_a_few_blocks_of_a_folder_are_held(

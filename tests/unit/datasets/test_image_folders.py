@@ -176,6 +176,41 @@ class TestColours:
         )
 
 
+class TestTable:
+    def test_all_that_doesn_t_fit_is_told_at_once(self, tmp_path: Path) -> None:
+        names = list(class_folders(tmp_path, n_each=2))
+        table(tmp_path / "cells.csv", path=[names[0], names[0], "B cell/7"], batch=list("xyz"))
+        message = refusal(tmp_path).message
+        for line in (
+            f"{names[0]!r} is named 2 times",
+            "there is no image 'B cell/7'",
+            *(f"image {name!r} has no row" for name in names[1:]),
+        ):
+            assert line in message
+        assert "(5 problems)" in message
+
+    def test_an_image_without_a_row_keeps_its_class_where_that_is_allowed(self, tmp_path: Path) -> None:
+        names = list(class_folders(tmp_path, n_each=2))
+        table(tmp_path / "cells.csv", path=names[:3], donor_id=list("xyz"))
+        found = opened(tmp_path, drop_unlabelled=True)
+        assert found.column("donor_id").tolist() == ["x", "y", "z", None]
+        assert "1 images have no row in cells.csv" in found.notes
+
+    def test_a_class_that_is_said_twice_is_said_alike(self, tmp_path: Path) -> None:
+        names = list(class_folders(tmp_path, n_each=1))
+        table(tmp_path / "cells.csv", path=names, cell_type=["B cell", "T cell"])
+        assert opened(tmp_path).columns == ("cell_type",)
+        table(tmp_path / "cells.csv", path=names, cell_type=["B cell", "NK cell"])
+        assert "that 1 images' class folders contradict" in refusal(tmp_path).message
+
+    def test_it_names_images_in_one_of_some_columns(self, tmp_path: Path) -> None:
+        class_folders(tmp_path)
+        table(tmp_path / "cells.csv", name=["a"], batch=["x"])
+        error = refusal(tmp_path)
+        assert "no column that names its images: name, batch" in error.message
+        assert "Call it 'path'; cell_id, file" in error.hint
+
+
 class TestBadFolders:
     def test_an_empty_one(self, tmp_path: Path) -> None:
         assert f"There are no images in {tmp_path}" in refusal(tmp_path).message
@@ -273,6 +308,32 @@ class TestDamagedImages:
         message = refusal(tmp_path).message
         assert message.count("\n  - ") == 5
         assert "whole.png" not in message
+
+    @pytest.mark.parametrize("suffix", ["png", "jpg", "bmp"])
+    def test_another_format_by_the_name_of_one_that_is_read(self, tmp_path: Path, suffix: str) -> None:
+        (tmp_path / "B").mkdir()
+        Image.fromarray(GREY).save(tmp_path / "B" / f"a.{suffix}", format="GIF")
+        assert f"B/a.{suffix} can't be read: cannot identify image file" in refusal(tmp_path).message
+
+    def test_a_moving_image(self, tmp_path: Path) -> None:
+        frames = [Image.fromarray(RGB), Image.fromarray(255 - RGB)]
+        (tmp_path / "B").mkdir()
+        frames[0].save(tmp_path / "B" / "a.png", save_all=True, append_images=frames[1:])
+        assert "B/a.png has 2 frames; one is expected" in refusal(tmp_path).message
+
+    def test_ink_on_paper(self, tmp_path: Path) -> None:
+        png(tmp_path / "B" / "a.png", GREY)
+        Image.fromarray(RGB).convert("CMYK").save(tmp_path / "B" / "b.jpg")
+        assert "B/b.jpg has colour mode CMYK; grey or RGB is read" in refusal(tmp_path).message
+
+    def test_tiff_whose_numbers_aren_t_brightness(self, tmp_path: Path) -> None:
+        (tmp_path / "B").mkdir()
+        tifffile.imwrite(tmp_path / "B" / "a.tif", GREY, photometric="miniswhite")
+        colours = np.zeros((3, 256), dtype=np.uint16)
+        tifffile.imwrite(tmp_path / "B" / "b.tif", GREY, photometric="palette", colormap=colours)
+        message = refusal(tmp_path).message
+        assert "B/a.tif is a TIFF of kind MINISWHITE" in message
+        assert "B/b.tif is a TIFF of kind PALETTE" in message
 
     def test_what_decompresses_without_end(self, tmp_path: Path) -> None:
         class_folders(tmp_path)
