@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from czrun.contract.job import Limits, XKind
 from czrun.datasets.catalogue import DEFAULT_DATASET, find_dataset
+from czrun.datasets.joining import as_one, join_split
 from czrun.datasets.locate import locate
 from czrun.datasets.spec import DatasetSpec, ObsName
 from czrun.errors import UsageError
@@ -119,7 +120,7 @@ def settle(
     task = find_task(options.task)
     spec = options.described()
     group_key = spec.key_for(cast(ObsName, task.default_group)) if task.default_group else None
-    default = default_split or task.default_split
+    default = join_split(spec, options.split, default_split or task.default_split)
     plan = options.split.settle(default, task.default_folds, group_key, spec.split_key)
     if plan.kind is SplitKind.WHOLE and task.is_supervised and not default_split:
         raise UsageError(
@@ -138,5 +139,5 @@ def _as_said(spec: DatasetSpec, options: DataOptions) -> DatasetSpec:
             changes[name] = value
     if spec.join:
         sides = {side: _as_said(getattr(spec.join, side), options) for side in ("train", "test")}
-        return spec.model_copy(update={"join": spec.join.model_copy(update=sides)})
+        return as_one(spec.model_copy(update={"join": spec.join.model_copy(update=sides)}))
     return DatasetSpec.model_validate({**spec.model_dump(), **changes})

@@ -102,6 +102,12 @@ def open_obs(spec: DatasetSpec, modality: str) -> CellSource | ImageSource:
     """Open what a task of this modality needs; raises DatasetError when the data set has something else."""
     if modality == "expression":
         return open_cells(spec)
+    if spec.join:
+        raise DatasetError(
+            f"{spec.name} joins two data sets, and this task needs images: only cells by genes are joined.",
+            "Put the images into one data set with a column that says train or test, and name that with "
+            "--split predefined --split-key COLUMN.",
+        )
     # A folder that holds no images is for the reader of images to complain of.
     if not spec.holds_images and (not spec.file.is_dir() or is_zarr(spec.file)):
         raise DatasetError(
@@ -121,6 +127,10 @@ def modality_of(spec: DatasetSpec) -> Literal["expression", "image"]:
 def open_cells(spec: DatasetSpec) -> CellSource:
     """Open a data set's cells by genes; raises DatasetError when they can't be read."""
     # Imported here: a cached run finds data sets without opening one, and needn't wait for NumPy and h5py.
+    if spec.join:
+        from czrun.datasets.joined import open_joined
+
+        return open_joined(spec)
     if spec.path == PBMC68K.path:
         from czrun.datasets.sample import SampleCells
 
@@ -131,5 +141,6 @@ def open_cells(spec: DatasetSpec) -> CellSource:
             "Choose --task image-classification, or an .h5ad file.",
         )
     from czrun.datasets.local import LocalCells
+    from czrun.datasets.mapped_cells import with_tidy_genes
 
-    return LocalCells(spec)
+    return with_tidy_genes(LocalCells(spec), spec.name)

@@ -102,19 +102,13 @@ def _table(spec: DatasetSpec, file: CellFile) -> ObsTable | None:
 
 
 def _check_names(spec: DatasetSpec, file: CellFile) -> None:
-    problems = []
     if not file.n_obs or not file.n_vars:
         raise DatasetError(f"{spec.file} holds {file.n_obs} cells and {file.n_vars} genes.", "It needs both.")
-    for what, names, mend in (
-        ("cell ids (obs_names)", file.obs_names(), "adata.obs_names_make_unique()"),
-        ("gene ids (var_names)", file.genes().ids, "adata.var_names_make_unique()"),
-    ):
-        if twice := repeated(names):
-            problems.append(f"{len(twice)} {what} appear twice or more, such as {twice[0]!r}: {mend}")
-    if problems:
+    if twice := repeated(file.obs_names()):
         raise DatasetError(
-            f"{spec.file} has duplicated ids:\n{listing(problems)}",
-            "Mend them in scanpy and write the file again.",
+            f"{spec.file} has duplicated ids: {len(twice)} cell ids (obs_names) appear twice or more, "
+            f"such as {twice[0]!r}.",
+            "Mend them with adata.obs_names_make_unique() and write the file again.",
         )
 
 

@@ -139,7 +139,9 @@ class DatasetSpec(ContractModel):
         meaning = self.model_dump(mode="json", exclude={*elsewhere, "join"})
         meaning["where"] = {column: sorted(set(values)) for column, values in self.where.items()}
         if self.join:
-            meaning["join"] = [self.join.train.meaning(), self.join.test.meaning()]
+            # Their names stand before their donors, and in label maps.
+            sides = (self.join.train, self.join.test)
+            meaning["join"] = [{**side.meaning(), "name": side.name} for side in sides]
         return meaning
 
     def key_for(self, name: ObsName) -> str | None:

@@ -161,15 +161,13 @@ class TestNumbers:
 
 
 class TestIds:
-    @pytest.mark.filterwarnings("ignore:Observation names are not unique", "ignore:Variable names are not")
-    def test_duplicated_cells_and_genes_are_told_at_once(self, tmp_path: Path, refused: Refused) -> None:
+    @pytest.mark.filterwarnings("ignore:Observation names are not unique")
+    def test_duplicated_cells(self, tmp_path: Path, refused: Refused) -> None:
         cells = made_cells()
         cells.obs_names = ["a", "a", *cells.obs_names[2:]]
-        cells.var_names = ["g", "g", *cells.var_names[2:]]
         error = refused(written(cells, tmp_path / "cells.h5ad"))
         assert "1 cell ids (obs_names) appear twice or more, such as 'a'" in error.message
-        assert "1 gene ids (var_names) appear twice or more, such as 'g'" in error.message
-        assert "obs_names_make_unique" in error.message
+        assert "obs_names_make_unique" in error.hint
 
     @pytest.mark.parametrize(("n_obs", "n_vars"), [(0, 6), (40, 0)])
     def test_no_cells_or_no_genes(self, tmp_path: Path, refused: Refused, n_obs: int, n_vars: int) -> None:
