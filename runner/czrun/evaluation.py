@@ -66,7 +66,7 @@ def run_evaluation(
     Cancelled
         On Ctrl-C or SIGTERM: containers are stopped, and the record says so.
     """
-    request = settle(options.data)
+    request = settle(options.data, observer=observer)
     lease = acquire(cache_home())
     try:
         engine = (connect or _default_engine)()

@@ -13,6 +13,7 @@ from czrun.datasets.locate import locate
 from czrun.datasets.spec import DatasetSpec, ObsName
 from czrun.errors import UsageError
 from czrun.manifest import PrepareRequest
+from czrun.progress import Observer
 from czrun.split_plan import SplitChoice, SplitKind
 from czrun.tasks.registry import DEFAULT_TASK, find_task
 
@@ -93,7 +94,9 @@ class EvaluateOptions:
     control: bool = True
 
 
-def settle(options: DataOptions, default_split: SplitKind | None = None) -> PrepareRequest:
+def settle(
+    options: DataOptions, default_split: SplitKind | None = None, observer: Observer | None = None
+) -> PrepareRequest:
     """Settle what the data set is (its own description, changed where a flag says otherwise) and the split.
 
     Parameters
@@ -103,6 +106,8 @@ def settle(options: DataOptions, default_split: SplitKind | None = None) -> Prep
     default_split
         Where nobody chose one, in place of the task's own. Only this may be `SplitKind.WHOLE` for a
         supervised task: nothing is fitted when predictions are scored that are there already.
+    observer
+        Is told how far cells are that have to be fetched.
 
     Raises
     ------
@@ -119,7 +124,7 @@ def settle(options: DataOptions, default_split: SplitKind | None = None) -> Prep
             f"--split whole would show fit what {task.id} asks of predict.",
             "Choose holdout, kfold, or one of the group splits.",
         )
-    located = locate(spec)
+    located = locate(spec, observer)
     return PrepareRequest(located.spec, located.sha256, task, plan, located.notes)
 
 
