@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from czrun.datasets.catalogue import DEFAULT_DATASET, find_dataset
 from czrun.errors import UsageError
 from czrun.evaluation import run_evaluation
 from czrun.keywords import DataKeywords, data_options, limits
-from czrun.options import DEFAULT_LIMITS, EvaluateOptions
-from czrun.progress import Observer
+from czrun.leases import acquire
+from czrun.manifest import PreparedManifest
+from czrun.options import DEFAULT_LIMITS, EvaluateOptions, settle
+from czrun.preparation import prepare_folds
+from czrun.progress import Observer, Silent
 from czrun.results import EvaluationResult
+from czrun.storage import cache_home
 from czrun.tasks.registry import DEFAULT_TASK
 
 if TYPE_CHECKING:
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 
 def evaluate(
     image: str,
-    dataset: str | Path = DEFAULT_DATASET,
+    dataset: str | Path | None = None,
     task: str = DEFAULT_TASK,
     *,
     seeds: int = 1,
@@ -87,7 +90,7 @@ def evaluate(
 
 def score(
     predictions: str | Path | None = None,
-    dataset: str | Path = DEFAULT_DATASET,
+    dataset: str | Path | None = None,
     task: str = DEFAULT_TASK,
     *,
     embedding: NDArray[np.floating[Any]] | str | None = None,
@@ -134,14 +137,51 @@ def score(
     if isinstance(embedding, str):
         from czrun.h5ad import read_obsm
 
-        path = find_dataset(options.dataset).path
+        spec = options.described()
+        path = spec.path
         if path is None or (path.is_file() and path.suffix != ".h5ad"):
             raise UsageError(
-                f"Data set {options.dataset} is no .h5ad file, so it has no obsm {embedding!r}.",
+                f"Data set {spec.name} is no .h5ad file, so it has no obsm {embedding!r}.",
                 "Name the .h5ad file that holds the embedding with --dataset.",
             )
         embedding = read_obsm(path, embedding)
     return score_predictions(options, Path(predictions) if predictions else None, embedding)
+
+
+def prepare_data(
+    dataset: str | Path | None = None,
+    task: str = DEFAULT_TASK,
+    *,
+    observer: Observer | None = None,
+    **data: Unpack[DataKeywords],
+) -> tuple[PreparedManifest, ...]:
+    """Prepare what `evaluate` would hand to containers, so that evaluating starts at once.
+
+    Parameters
+    ----------
+    dataset, task
+        The cells and what is asked of them.
+    observer
+        Is told of every step.
+    **data
+        As in `czrun.keywords.data_options`.
+
+    Returns
+    -------
+    What was prepared, one a fold; those that were there already too.
+
+    Raises
+    ------
+    CzrunError
+        When the data can't be had, or can't serve.
+    """
+    watching = observer or Silent()
+    request = settle(data_options(dataset, task, **data))
+    lease = acquire(cache_home())
+    try:
+        return prepare_folds(request, lease, watching)
+    finally:
+        lease.release()
 
 
 def _seeds(first: int, count: int) -> tuple[int, ...]:

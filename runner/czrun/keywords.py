@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypedDict, Unpack, get_args
 
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from czrun.contract.image import describe
 from czrun.contract.job import Limits, XKind
-from czrun.datasets.catalogue import DEFAULT_DATASET
+from czrun.datasets.choice import CellChoice, choose
 from czrun.datasets.spec import ObsName
 from czrun.errors import UsageError, listing, unknown_name
 from czrun.options import DEFAULT_LIMITS, DataOptions
@@ -31,6 +31,15 @@ class DataKeywords(TypedDict, total=False):
     layer: str | None
     x: str | None
     drop_unlabelled: bool | None
+    where: Mapping[str, Sequence[str]] | None
+    tissue: str | Sequence[str] | None
+    disease: str | Sequence[str] | None
+    assay: str | Sequence[str] | None
+    organism: str | None
+    max_cells: int | None
+    stratify: Sequence[str] | None
+    obs_filter: str | None
+    census_version: str | None
     split: str | None
     group_key: str | None
     split_key: str | None
@@ -40,14 +49,15 @@ class DataKeywords(TypedDict, total=False):
 
 
 def data_options(
-    dataset: str | Path = DEFAULT_DATASET, task: str = DEFAULT_TASK, **data: Unpack[DataKeywords]
+    dataset: str | Path | None = None, task: str = DEFAULT_TASK, **data: Unpack[DataKeywords]
 ) -> DataOptions:
     """Say which cells, for which task, divided how.
 
     Parameters
     ----------
     dataset
-        A data set's name, an .h5ad file, an .npz of images, or a data set's YAML.
+        A data set's name, a file, a data set's YAML, or ``"census"``; None is Census where only that makes
+        sense of the words below, else the bundled cells.
     task
         Task id.
     label_key, donor_key, batch_key, time_key
@@ -71,6 +81,17 @@ def data_options(
         Which matrix (``X``, ``raw``, a layer), and what it holds (``counts``, ``log1p``, ...).
     drop_unlabelled
         Leave out cells without a label, or without what else the task needs.
+    where
+        Which cells take part: column to the values that are kept, all of which must hold.
+    tissue, disease, assay
+        The same for these columns; a value, or several.
+    organism
+        The organism to ask Census for; of a file, what all its cells are of.
+    max_cells, stratify
+        How many cells take part at most, drawn with `seed`; and the columns whose combinations keep their
+        shares.
+    obs_filter, census_version
+        Census only: a further SOMA value filter; ``stable``, ``latest``, a release, a URI or a path.
 
     Raises
     ------
@@ -79,7 +100,7 @@ def data_options(
     """
     _, _, anomalous = (data.get("anomaly") or "").partition("=")
     return DataOptions(
-        dataset=str(dataset),
+        dataset=choose(str(dataset) if dataset else None, _cell_choice(data)),
         task=task,
         split=_split_choice(data),
         obs=_obs_names(data),
@@ -88,6 +109,24 @@ def data_options(
         anomalous=tuple(anomalous.split(",")) if anomalous else None,
         drop_unlabelled=data.get("drop_unlabelled"),
     )
+
+
+def _cell_choice(data: DataKeywords) -> CellChoice:
+    terms = {"tissue": data.get("tissue"), "disease": data.get("disease"), "assay": data.get("assay")}
+    return CellChoice(
+        terms={column: _several(values) for column, values in terms.items() if values},
+        where={column: _several(values) for column, values in (data.get("where") or {}).items()},
+        organism=data.get("organism"),
+        max_cells=data.get("max_cells"),
+        stratify=_several(data.get("stratify") or ()) or None,
+        seed=data.get("seed", 0),
+        obs_filter=data.get("obs_filter"),
+        version=data.get("census_version"),
+    )
+
+
+def _several(values: str | Sequence[str]) -> tuple[str, ...]:
+    return (values,) if isinstance(values, str) else tuple(values)
 
 
 def _split_choice(data: DataKeywords) -> SplitChoice:

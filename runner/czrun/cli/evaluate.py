@@ -9,10 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from czrun.cli import flags
+from czrun.cli.data_flags import DataFlags, read_data, takes
 from czrun.cli.flags import Format, parse_pairs
 
 
-@flags.takes_data
+@takes(DataFlags)
 def evaluate(
     image: Annotated[str, typer.Option(help="The model's image, for example my-model:latest.")],
     seeds: Annotated[int, typer.Option(help="How many seeds to fit the model with.")] = 1,
@@ -32,7 +33,7 @@ def evaluate(
     control: Annotated[
         bool, typer.Option("--control/--no-control", help="Run the task's negative control beside the model.")
     ] = True,
-    **data: Any,  # noqa: ANN401 - the flags of takes_data
+    **data: Any,  # noqa: ANN401 - the flags of DataFlags
 ) -> None:
     """Fit a model image, ask it about cells it never saw, and score its answers.
 
@@ -40,7 +41,7 @@ def evaluate(
     5 engine, 6 model, 7 scoring.
     """
     params = parse_pairs("--param", param, "C=0.5")
-    cells = flags.read_data(data)
+    cells = read_data(data)
     from czrun.api import evaluate as run
     from czrun.cli.output import print_result, watcher
     from czrun.tasks.registry import chosen_metrics, find_task

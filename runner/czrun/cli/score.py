@@ -8,10 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from czrun.cli import flags
+from czrun.cli.data_flags import DataFlags, read_data, takes
 from czrun.cli.flags import Format
 
 
-@flags.takes_data
+@takes(DataFlags)
 def score(
     predictions: Annotated[
         Path | None, typer.Option(help="Folder with the files that the task asks for (czrun tasks show).")
@@ -24,14 +25,14 @@ def score(
         Path | None, typer.Option(help="Also write the single answers to this CSV file, one row a cell.")
     ] = None,
     format_: flags.Style = Format.TABLE,
-    **data: Any,  # noqa: ANN401 - the flags of takes_data
+    **data: Any,  # noqa: ANN401 - the flags of DataFlags
 ) -> None:
     """Score answers that are there already: no image, no container.
 
     The files hold one row for each cell of the data set, in its order and by its ids. All cells are scored at
     once, unless a split is asked for, or the task trains classifiers on an embedding.
     """
-    cells = flags.read_data(data)
+    cells = read_data(data)
     from czrun.api import score as run
     from czrun.cli.output import print_scores
     from czrun.tasks.registry import chosen_metrics, find_task

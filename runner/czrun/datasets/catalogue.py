@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from czrun.contract.job import XKind
 from czrun.datasets.spec import DatasetSpec, read_spec
@@ -82,6 +82,11 @@ def open_obs(spec: DatasetSpec, modality: str) -> CellSource | ImageSource:
             "Name an .npz file with `images`, uint8 (n, height, width, channels), and a column of labels.",
         )
     return ImageArchive(spec.file)
+
+
+def modality_of(spec: DatasetSpec) -> Literal["expression", "image"]:
+    """Return what a data set holds."""
+    return "image" if spec.holds_images and spec.path != PBMC68K.path else "expression"
 
 
 def open_cells(spec: DatasetSpec) -> CellSource:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from czrun.datasets.spec import DatasetSpec
+from czrun.progress import Observer, Silent
 from czrun.storage import content_key, file_sha256
 
 
@@ -28,17 +29,26 @@ class Located:
     notes: tuple[str, ...] = ()
 
 
-def locate(spec: DatasetSpec) -> Located:
-    """Find a data set's files; raises DatasetError when they can't be had."""
+def locate(spec: DatasetSpec, observer: Observer | None = None) -> Located:
+    """Find a data set's files; raises DatasetError when they can't be had.
+
+    Parameters
+    ----------
+    spec
+        The data set.
+    observer
+        Is told how far cells are that have to be fetched.
+    """
+    watched = observer or Silent()
     if spec.join:
-        return _locate_both(spec)
+        return _locate_both(spec, watched)
     return Located(spec, file_sha256(_readable(spec)))
 
 
-def _locate_both(spec: DatasetSpec) -> Located:
+def _locate_both(spec: DatasetSpec, observer: Observer) -> Located:
     join = spec.join
     assert join is not None  # noqa: S101 - only joins come here
-    train, test = locate(join.train), locate(join.test)
+    train, test = locate(join.train, observer), locate(join.test, observer)
     tables = {name: file_sha256(path) for name in ("orthologs", "label_map") if (path := getattr(join, name))}
     both = spec.model_copy(update={"join": join.model_copy(update={"train": train.spec, "test": test.spec})})
     return Located(
@@ -49,7 +59,7 @@ def _locate_both(spec: DatasetSpec) -> Located:
 def _readable(spec: DatasetSpec) -> Path:
     if not spec.file.is_file() or not spec.file.stat().st_size:
         # The reader knows every way in which a path can be wrong.
-        from czrun.datasets.catalogue import open_obs
+        from czrun.datasets.catalogue import modality_of, open_obs
 
-        open_obs(spec, "image" if spec.holds_images else "expression")
+        open_obs(spec, modality_of(spec))
     return spec.file

@@ -85,6 +85,14 @@ class DatasetSpec(ContractModel):
     drop_unlabelled: bool = Field(
         default=False, description="Leave out cells without a label, or whatever else the task needs."
     )
+    where: dict[Key, tuple[str, ...]] = Field(
+        default_factory=dict, description="Take only cells with one of these values in this column."
+    )
+    max_cells: int | None = Field(default=None, gt=0, description="How many cells, at most; drawn by strata.")
+    stratify: tuple[Key, ...] = Field(
+        default=("label",), description="Columns whose combinations are the strata of max_cells."
+    )
+    sample_seed: int = Field(default=0, ge=0, lt=2**31, description="Which cells max_cells draws.")
     title: str = ""
     source: str = Field(default="", description="Where the data come from: DOI, accession, URL.")
     license: str = ""

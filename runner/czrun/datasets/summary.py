@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
 from czrun.cells import CellSource, ImageSource, ObsSource, Texts
-from czrun.datasets.catalogue import open_obs
+from czrun.datasets.catalogue import modality_of, open_obs
 from czrun.datasets.oddities import Roles, oddities
 from czrun.datasets.spec import CELLXGENE_KEYS, DatasetSpec
 
@@ -80,9 +81,13 @@ class DatasetSummary:
 
 def summarise(spec: DatasetSpec) -> DatasetSummary:
     """Read a data set's columns; raises DatasetError when it can't be read."""
-    source = open_obs(spec, "image" if spec.holds_images else "expression")
+    modality = modality_of(spec)
+    source = open_obs(spec, modality)
     try:
-        content, odd = _image_content(source) if spec.holds_images else _expression_content(source)  # type: ignore[arg-type]
+        if modality == "image":
+            content, odd = _image_content(cast(ImageSource, source))
+        else:
+            content, odd = _expression_content(cast(CellSource, source))
         texts = {key: source.column(key) for key in source.columns}
         keys = _roles(spec, source)
         roles = {key: role for role, key in keys.items()}
