@@ -40,7 +40,7 @@ class H5adWriter:
         path: Path,
         cell_ids: Texts,
         genes: Genes,
-        obs: Mapping[str, Column],
+        obs: Mapping[str, Column | Texts],
         row_nnz: npt.NDArray[np.int64],
     ) -> None:
         self._indptr = np.concatenate([[0], np.cumsum(row_nnz)]).astype(np.int64)

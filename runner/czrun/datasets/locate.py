@@ -42,6 +42,11 @@ def locate(spec: DatasetSpec, observer: Observer | None = None) -> Located:
     watched = observer or Silent()
     if spec.join:
         return _locate_both(spec, watched)
+    if spec.census:
+        from czrun.datasets.fetched_census import fetched
+
+        local, notes = fetched(spec, watched)
+        return Located(local, file_sha256(local.file), notes)
     return Located(spec, file_sha256(_readable(spec)))
 
 

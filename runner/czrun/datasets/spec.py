@@ -156,6 +156,9 @@ def _beside(spec: DatasetSpec, folder: Path) -> DatasetSpec:
     changes: dict[str, Any] = {}
     if spec.path:
         changes["path"] = folder / spec.path.expanduser()
+    if spec.census and spec.census.place and "://" not in spec.census.place:
+        place = folder / Path(spec.census.place).expanduser()
+        changes["census"] = spec.census.model_copy(update={"version": str(place)})
     if spec.join:
         tables = {name: getattr(spec.join, name) for name in ("orthologs", "label_map")}
         changes["join"] = spec.join.model_copy(
