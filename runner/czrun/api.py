@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from czrun.datasets.spec import DatasetSpec
 from czrun.errors import UsageError
 from czrun.evaluation import run_evaluation
 from czrun.keywords import DataKeywords, data_options, limits
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 def evaluate(
     image: str,
-    dataset: str | Path | None = None,
+    dataset: str | Path | DatasetSpec | None = None,
     task: str = DEFAULT_TASK,
     *,
     seeds: int = 1,
@@ -90,7 +91,7 @@ def evaluate(
 
 def score(
     predictions: str | Path | None = None,
-    dataset: str | Path | None = None,
+    dataset: str | Path | DatasetSpec | None = None,
     task: str = DEFAULT_TASK,
     *,
     embedding: NDArray[np.floating[Any]] | str | None = None,
@@ -149,7 +150,7 @@ def score(
 
 
 def prepare_data(
-    dataset: str | Path | None = None,
+    dataset: str | Path | DatasetSpec | None = None,
     task: str = DEFAULT_TASK,
     *,
     observer: Observer | None = None,

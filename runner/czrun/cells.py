@@ -81,9 +81,9 @@ class Categorical:
 
 @dataclass(frozen=True)
 class Numeric:
-    """A numeric obs column: float64, or bool; shape (n_obs,)."""
+    """A numeric obs column: float64, int32 or bool; shape (n_obs,)."""
 
-    values: npt.NDArray[np.float64] | npt.NDArray[np.bool_]
+    values: npt.NDArray[np.float64] | npt.NDArray[np.int32] | npt.NDArray[np.bool_]
 
     def take(self, rows: npt.NDArray[np.int64]) -> Numeric:
         """Return the same column for some rows."""
@@ -124,11 +124,32 @@ class ObsSource(Protocol):
         ...
 
 
-class ImageSource(ObsSource, Protocol):
-    """One image a cell. All methods raise DatasetError."""
+@dataclass(frozen=True)
+class ImageBlock:
+    """Images of some cells.
 
-    def images(self) -> npt.NDArray[np.uint8]:
-        """Return all images, shape (n_obs, height, width, channels)."""
+    Attributes
+    ----------
+    rows
+        Numbers of the cells, shape (k,).
+    images
+        Their images, uint8, shape (k, height, width, channels).
+    """
+
+    rows: npt.NDArray[np.int64]
+    images: npt.NDArray[np.uint8]
+
+
+class ImageSource(ObsSource, Protocol):
+    """One image a cell, read in pieces. All methods raise DatasetError."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of every image."""
+        ...
+
+    def image_blocks(self) -> Iterator[ImageBlock]:
+        """Yield every image once, in the order that reads best, in blocks of bounded size."""
         ...
 
 

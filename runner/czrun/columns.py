@@ -10,7 +10,9 @@ import numpy.typing as npt
 
 from czrun.cells import Categorical, Column, Numeric, ObsSource, Texts
 from czrun.contract.job import UNASSIGNED
+from czrun.datasets.matching import column_key
 from czrun.datasets.spec import DatasetSpec, ObsName
+from czrun.domains import context_column
 from czrun.errors import DatasetError, listing
 from czrun.split_plan import SplitPlan
 from czrun.splits import Codes, Rows
@@ -34,6 +36,7 @@ class ColumnReader:
 
     def __init__(self, source: ObsSource, spec: DatasetSpec, plan: SplitPlan, task: Task) -> None:
         self._source, self._spec, self._plan = source, spec, plan
+        self.group_key = column_key(source, spec, plan.group_key) if plan.group_key else None
         required = dict.fromkeys((*task.fit_obs, *task.predict_obs, *task.truth))
         # What a model gets of a column it gets of every cell; what only scoring uses may stay away.
         shown = [name for name in task.optional_obs if self._has(name)]
@@ -50,7 +53,8 @@ class ColumnReader:
         unnamed = [name for name, key in keys.items() if not key]
         named = {str(name): str(key) for name, key in self._spec.obs.items()}
         flags = {key: _flag(name) for name, key in {**named, **keys}.items() if key}
-        for key, flag in ((self._plan.group_key, "--group-key"), (self._plan.split_key, "--split-key")):
+        group_key = self.group_key or self._plan.group_key
+        for key, flag in ((group_key, "--group-key"), (self._plan.split_key, "--split-key")):
             if key:
                 flags.setdefault(key, f"{flag} COLUMN")
         absent = sorted(key for key in flags if key not in self._source.columns)
@@ -65,12 +69,12 @@ class ColumnReader:
                 f"Name the right one with {' '.join(right)}.",
             )
 
-    def rows(self) -> Rows:
-        """Return the rows that have all that the task needs; raises DatasetError where there are none."""
-        complete = np.ones(self._source.n_obs, dtype=bool)
+    def rows(self, kept: Rows) -> Rows:
+        """Return those rows that have all that the task needs; raises DatasetError where there are none."""
+        complete = np.ones(len(kept), dtype=bool)
         for name in self._needed:
             key = self._key(name)
-            missing = _is_missing(self._source.column(key))
+            missing = _is_missing(self._source.column(key)[kept])
             if count := int(missing.sum()):
                 self._tell_missing(count, key, len(missing))
             complete &= ~missing
@@ -78,7 +82,7 @@ class ColumnReader:
             self.problems = self.problems or ["no cell has all that the task needs"]
             self.refuse_problems()
         # Where incomplete cells are a problem, the other checks look at the complete ones: None is no class.
-        return np.flatnonzero(complete)
+        return kept[complete]
 
     def names(self, rows: Rows) -> Iterator[str]:
         """Yield the columns that there are, those that only help scoring where they are complete."""
@@ -116,14 +120,20 @@ class ColumnReader:
         self._check_values(name, key, names, codes)
         return Categorical(codes, names)
 
-    def grouping(self, key: str | None, rows: Rows) -> Codes | None:
+    def grouping(self, rows: Rows) -> Categorical | None:
         """Encode the column by which a split is grouped."""
+        key = self.group_key
         if not key:
             return None
         texts = self._source.column(key)[rows]
         if count := sum(text is None for text in texts):
             self.problems.append(f"{count:,} cells have no {key!r}, by which the split is grouped")
-        return encode(texts)[1]
+        names, codes = encode(texts)
+        return Categorical(codes, names)
+
+    def control_cells(self, rows: Rows) -> Flags | None:
+        """Tell which cells are controls, where the task knows controls."""
+        return self._is_control(rows) if "is_control" in self._names else None
 
     def refuse_problems(self) -> None:
         """Raise DatasetError with everything that was found."""
@@ -134,9 +144,14 @@ class ColumnReader:
             )
 
     def _key(self, name: str) -> str:
-        if name == "context" and "context" not in self._spec.obs and self._plan.group_key:
-            return self._plan.group_key
+        if name == "context" and "context" not in self._spec.obs and (key := self._context_key()):
+            return key
         return self._spec.key_for(cast(ObsName, name)) or ""
+
+    def _context_key(self) -> str | None:
+        """Return the column by which contexts are held out, where that isn't the perturbation itself."""
+        key = self.group_key or self._plan.group_key or context_column(self._plan, self._source, self._spec)
+        return None if key == self._spec.key_for("perturbation") else key
 
     def _has(self, name: str) -> bool:
         return self._key(name) in self._source.columns

@@ -91,6 +91,12 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:
     return UsageError(f"There is no {kind} {name!r}.", f"{guess}Valid: {', '.join(names) or '(none)'}.")
 
 
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """Return what to add to a complaint about a name: the valid one that it is most like, or nothing."""
+    near = get_close_matches(name, sorted(valid), n=1, cutoff=0.5)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
 def listing(problems: Iterable[str], limit: int = 20) -> str:
     """Lay out gathered problems as one indented line each, the first `limit` of them."""
     lines = list(problems)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from czrun.arrangement import Condition
 from czrun.cells import Categorical, CellSource, Column, Genes, ImageSource, RowBlock, Texts
 from czrun.errors import StorageError
-from czrun.model_input import H5adWriter
+from czrun.model_input import H5adWriter, NpyWriter
 from czrun.splits import Rows
 
 _DISK_FLOOR_BYTES = 128 * 1024**2
@@ -92,15 +93,32 @@ def _scatter(block: RowBlock, writer: H5adWriter, place: npt.NDArray[np.int64]) 
 
 
 def write_images(stage: Path, parts: Sequence[Part], source: ImageSource) -> None:
-    """Write each part's images and the table of its cells; raises StorageError when there is no room."""
-    images = source.images()
-    _check_room(stage, sum(len(part.rows) * images[0].nbytes for part in parts))
-    for part in parts:
-        array, table = (stage / name for name in part.image_files)
-        array.parent.mkdir(mode=0o755, exist_ok=True)
-        np.save(array, images[part.rows])
-        columns = {"cell_id": part.ids.tolist(), **{name: _texts(part.obs[name]) for name in part.obs}}
-        _write_table(table, columns)
+    """Lay each part's images and the table of its cells out, then stream the source once.
+
+    Raises
+    ------
+    DatasetError
+        When the source can't be read.
+    StorageError
+        When there is no room.
+    """
+    shape = source.image_shape
+    _check_room(stage, sum(len(part.rows) for part in parts) * math.prod(shape))
+    with ExitStack() as files:
+        targets = []
+        for part in parts:
+            array, table = (stage / name for name in part.image_files)
+            array.parent.mkdir(mode=0o755, exist_ok=True)
+            columns = {"cell_id": part.ids.tolist(), **{name: _texts(part.obs[name]) for name in part.obs}}
+            _write_table(table, columns)
+            place = np.full(source.n_obs, -1, dtype=np.int64)
+            place[part.rows] = np.arange(len(part.rows))
+            targets.append((files.enter_context(NpyWriter(array, (len(part.rows), *shape))), place))
+        for block in source.image_blocks():
+            for writer, place in targets:
+                for image, target in zip(block.images, place[block.rows].tolist(), strict=True):
+                    if target >= 0:
+                        writer.write_row(target, image)
 
 
 def write_conditions(path: Path, conditions: Sequence[Condition]) -> None:

@@ -40,6 +40,7 @@ class PreparedManifest(ContractModel):
     predict_inputs: tuple[InputFile, ...]
     truth_sha256: Sha256
     notes: tuple[str, ...] = ()
+    tested: tuple[str, ...] = ()
 
     @property
     def views(self) -> dict[str, int]:

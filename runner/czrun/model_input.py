@@ -1,10 +1,11 @@
-"""A model's input file: made afresh in the published AnnData layout, from an allow-list.
+"""A model's input files: made afresh, cells in the published AnnData layout and from an allow-list.
 
 X is filled in row by row, in an order of our own: memory stays flat, and no byte of the source comes along.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -67,6 +68,46 @@ class H5adWriter:
         if len(data):
             os.pwrite(self._descriptor, data, self._data_at + offset)
             os.pwrite(self._descriptor, indices, self._indices_at + offset)
+
+    def __enter__(self) -> Self:
+        """Return the writer."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+
+class NpyWriter:
+    """A .npy file of uint8, laid out at once and filled row by row: the bytes that np.save would write.
+
+    No memory map: on a full disk that kills the process, where a write says so.
+
+    Parameters
+    ----------
+    path
+        A file that doesn't exist yet.
+    shape
+        Of the whole array, rows first.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
+        self._row_bytes = math.prod(shape[1:])
+        with path.open("xb") as file:
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            self._rows_at = file.tell()
+            file.truncate(self._rows_at + shape[0] * self._row_bytes)
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+
+    def write_row(self, row: int, values: npt.NDArray[np.uint8]) -> None:
+        """Put one row in its place; raises OSError when the disk is full."""
+        left, at = np.ascontiguousarray(values).data.cast("B"), self._rows_at + row * self._row_bytes
+        while left:
+            written = os.pwrite(self._descriptor, left, at)
+            left, at = left[written:], at + written
 
     def __enter__(self) -> Self:
         """Return the writer."""

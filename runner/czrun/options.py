@@ -12,9 +12,11 @@ from czrun.datasets.catalogue import DEFAULT_DATASET, find_dataset
 from czrun.datasets.locate import locate
 from czrun.datasets.spec import DatasetSpec, ObsName
 from czrun.errors import UsageError
+from czrun.group_counts import counted
 from czrun.manifest import PrepareRequest
 from czrun.progress import Observer
 from czrun.split_plan import SplitChoice, SplitKind
+from czrun.storage import cache_home
 from czrun.tasks.registry import DEFAULT_TASK, find_task
 
 DEFAULT_LIMITS = Limits(
@@ -125,7 +127,7 @@ def settle(
             "Choose holdout, kfold, or one of the group splits.",
         )
     located = locate(spec, observer)
-    return PrepareRequest(located.spec, located.sha256, task, plan, located.notes)
+    return counted(PrepareRequest(located.spec, located.sha256, task, plan, located.notes), cache_home())
 
 
 def _as_said(spec: DatasetSpec, options: DataOptions) -> DatasetSpec:

@@ -23,7 +23,7 @@ import numpy as np
 
 from czrun.annotations import Annotated, annotate
 from czrun.arrangement import Arrangement, arrange
-from czrun.cells import Categorical, CellSource, Column, ImageSource
+from czrun.cells import Categorical, CellSource, Column, ImageSource, Numeric
 from czrun.contract.job import INPUT_DIR, DatasetFacts, ExpressionSpace, InputFile, XKind
 from czrun.datasets.catalogue import open_obs
 from czrun.inputs import Part, opaque_ids, write_cells, write_conditions, write_images
@@ -107,13 +107,16 @@ class _Fold:
             each: column.used() if isinstance(column, Categorical) else column
             for each, column in columns.items()
         }
+        if name == "train" and (inner := self.arrangement.inner) is not None:
+            obs["fold"] = Numeric(inner[rows])
         return Part("fit" if name == "train" else "predict", name, self.cells.rows[rows], ids, obs)
 
     def _write_inputs(self, stage: Path, parts: list[Part]) -> tuple[int, ...]:
         """Write what containers read; return an image's shape, nothing for cells."""
         if self.request.task.modality == "image":
-            write_images(stage, parts, self.source)  # type: ignore[arg-type]
-            return tuple(self.source.images().shape[1:])  # type: ignore[union-attr]
+            images: ImageSource = self.source  # type: ignore[assignment]
+            write_images(stage, parts, images)
+            return images.image_shape
         source: CellSource = self.source  # type: ignore[assignment]
         if self.request.task.design is Design.PERTURBATION:
             parts = [*parts, self._treated()]
@@ -170,7 +173,8 @@ class _Fold:
             fit_inputs=tuple(_input_files(stage, train)),
             predict_inputs=tuple(predict_inputs),
             truth_sha256=truth_sha256(stage),
-            notes=request.notes + self.cells.notes + chosen.notes + self._class_notes(),
+            notes=request.notes + self.cells.notes + chosen.notes,
+            tested=chosen.tested,
         )
 
     def _facts(self, n_obs: int, shape: tuple[int, ...]) -> DatasetFacts:
@@ -187,6 +191,7 @@ class _Fold:
                 x=XKind.OTHER,
                 classes=classes,
                 image_shape=(height, width, channels),
+                inner_folds=self.request.plan.inner_folds,
             )
         source: CellSource = self.source  # type: ignore[assignment]
         space = ExpressionSpace.LOG1P_CP10K if source.x is XKind.COUNTS else ExpressionSpace.AS_X
@@ -197,22 +202,9 @@ class _Fold:
             gene_ids=source.genes().kind,
             x=source.x,
             classes=classes,
+            inner_folds=self.request.plan.inner_folds,
             expression=space if task.design is Design.PERTURBATION else None,
         )
-
-    def _class_notes(self) -> tuple[str, ...]:
-        """Say which classes can't be learned, or aren't asked."""
-        if not self.request.task.has_classes:
-            return ()
-        label, notes = self.cells.categorical("label"), []
-        for rows, what in (
-            (self.arrangement.fit, "no training cells"),
-            (self.arrangement.predict, "no test cells"),
-        ):
-            counts = np.bincount(label.codes[rows], minlength=len(label.categories))
-            if absent := [label.categories[code] for code in np.flatnonzero(counts == 0)]:
-                notes.append(f"{what} of {', '.join(absent)}")
-        return tuple(notes)
 
 
 _CONDITIONS = f"predict/{VIEW}.conditions.csv"

@@ -14,8 +14,10 @@ import h5py
 import numpy as np
 import pytest
 
+from czrun.conditions import parse_clauses
 from czrun.contract.job import XKind
 from czrun.datasets.census_query import CensusQuery
+from czrun.datasets.imaging.options import ImageOptions
 from czrun.datasets.spec import DatasetSpec, Join
 from czrun.errors import CzrunError, DatasetError, StorageError
 from czrun.leases import acquire
@@ -185,6 +187,7 @@ def _changed_spec(name: str) -> Any:
         "max_cells": 10,
         "stratify": ("batch",),
         "sample_seed": 1,
+        "images": ImageOptions(crop=8),
         "name": "another",
         "path": Path("elsewhere.h5ad"),
         "url": "https://example.org/cells.h5ad",
@@ -195,14 +198,18 @@ def _changed_spec(name: str) -> Any:
         "source": "doi:1",
         "license": "MIT",
         "split_key": "fold",
+        "obs_table": Path("cells.csv"),
     }.get(name)
 
 
-MEANINGLESS = {"name", "path", "url", "sha256", "census", "title", "source", "license", "split_key"}
+MEANINGLESS = {
+    "name", "path", "url", "sha256", "census", "title", "source", "license", "split_key", "obs_table",
+}  # fmt: skip
 """Fields of a data set's description that don't change its cells; any other field has to."""
 
 PLAN_CHANGES: dict[str, Any] = {
     "kind": SplitKind.KFOLD, "folds": 7, "test_size": 0.3, "seed": 1, "group_key": "batch", "split_key": "x",
+    "inner_folds": 3, "train_on": parse_clauses("", "time<=2"), "test_on": parse_clauses("", "time>2"),
 }  # fmt: skip
 
 
@@ -228,8 +235,15 @@ class TestKey:
             "folds": SplitKind.KFOLD,
             "group_key": SplitKind.GROUP_KFOLD,
             "split_key": SplitKind.PREDEFINED,
+            "train_on": SplitKind.DOMAIN,
+            "test_on": SplitKind.DOMAIN,
         }
-        plan = SplitPlan(kinds.get(name, SplitKind.HOLDOUT), group_key="donor_id", split_key="original")
+        plan = SplitPlan(
+            kinds.get(name, SplitKind.HOLDOUT),
+            group_key="donor_id",
+            split_key="original",
+            test_on=parse_clauses("", "tissue=lung"),
+        )
         other = replace(plan, **{name: PLAN_CHANGES[name]})
         assert replace(request_, plan=plan).key(0) != replace(request_, plan=other).key(0)
 

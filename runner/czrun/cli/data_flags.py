@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from inspect import Parameter, Signature, signature
+from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
@@ -79,20 +80,39 @@ class TaskFlags(CellFlags):
     """What is asked of the cells, and how they are divided."""
 
     task: Annotated[str, typer.Option(help="A task (czrun tasks list).")] = "cell-type-classification"
+    train_on: Annotated[
+        list[str] | None,
+        typer.Option(help="Train on cells of COLUMN=VALUE[,VALUE …] or COLUMN<=NUMBER; or on a data set."),
+    ] = None
+    test_on: Annotated[
+        list[str] | None, typer.Option(help="The same for the test.  [default: all other cells]")
+    ] = None
+    orthologs: Annotated[
+        Path | None, typer.Option(help="A table of orthologs, for data sets of different organisms.")
+    ] = None
+    label_map: Annotated[
+        Path | None, typer.Option(help="A YAML that says which labels of two data sets are the same.")
+    ] = None
     split: Annotated[
         str | None,
         typer.Option(
-            help="holdout, kfold, group-holdout, group-kfold, predefined or whole.  [default: the task's]"
+            help="holdout, kfold, group-holdout, group-kfold, leave-one-group-out, predefined or whole.  "
+            "[default: the task's]"
         ),
     ] = None
     group_key: Annotated[
-        str | None, typer.Option(help="obs column whose groups (donors, batches) stay on one side.")
+        str | None,
+        typer.Option(help="obs column whose groups stay on one side; or donor, batch, tissue, time …"),
     ] = None
     split_key: Annotated[str | None, typer.Option(help="obs column with train and test, for predefined.")] = (
         None
     )
     folds: Annotated[int | None, typer.Option(help="Folds of a k-fold split.  [default: 5]")] = None
     test_size: Annotated[float, typer.Option(help="Share of cells to hold out.")] = 0.2
+    inner_folds: Annotated[
+        int | None,
+        typer.Option(help="Divide training cells for the model's own tuning (obs fold)."),
+    ] = None
 
 
 class DataFlags(TaskFlags):
@@ -138,11 +158,9 @@ _FIRST = ("dataset", "task")
 
 def read_data(data: dict[str, Any]) -> dict[str, Any]:
     """Bring what these flags say into the form of Python's keywords; raises UsageError."""
-    where = parse_pairs("--where", data["where"], "tissue=blood,lung")
     return {
         **data,
         "obs": parse_pairs("--obs", data["obs"], "organism=species"),
-        "where": {column: tuple(values.split(",")) for column, values in where.items()},
         "stratify": tuple(data["stratify"].split(",")) if data["stratify"] else None,
         "drop_unlabelled": data["drop_unlabelled"] or None,
     }

@@ -23,6 +23,7 @@ from czrun.metrics.base import MetricInfo
 from czrun.progress import Observer, Phase, PhaseEvent
 from czrun.quantities import printable, show_bytes, show_seconds
 from czrun.records import RECORD_FILE, load_record
+from czrun.registering import Registered
 from czrun.report.rows import MESSAGE_CHARS, number, outcome
 from czrun.tasks.base import Design, Task
 
@@ -163,16 +164,54 @@ PHASE_CELLS = {
 }
 
 
-def print_datasets(datasets: Mapping[str, DatasetSpec]) -> None:
-    """Print one line per named data set."""
-    _print_pairs((name, spec.title or str(spec.path)) for name, spec in datasets.items())
+def print_datasets(
+    named: Mapping[str, DatasetSpec], added: Mapping[str, DatasetSpec], broken: Mapping[str, str]
+) -> None:
+    """Print one line per named data set: those that come with czrun or packages, then the user's own."""
+    _print_pairs((name, spec.title or describe_place(spec)) for name, spec in named.items())
+    if added or broken:
+        console = Console(highlight=False)
+        console.print(_text("\nadded by you", style="dim"))
+        _print_pairs((name, spec.title or describe_place(spec)) for name, spec in added.items())
+        _print_pairs((name, f"can't be read: {problem}") for name, problem in broken.items())
+
+
+def print_registered(registered: Registered) -> None:
+    """Print what has a name now, and where that is kept."""
+    console, spec = Console(highlight=False), registered.spec
+    console.print(_text(f"{spec.name}: {describe_place(spec)}", style="bold"))
+    if summary := registered.summary:
+        roles = ", ".join(f"{column.role} {column.name}" for column in summary.counted)
+        for line in (f"{summary.n_obs:,} cells", *summary.content, f"columns: {roles or '(none known)'}"):
+            console.print(_text(line))
+        _print_remarks(summary)
+    else:
+        console.print(_text("Nothing was fetched; evaluate and prepare fetch it when they need it."))
+    console.print(_text(f"kept in {registered.path}", style="dim"))
+
+
+def describe_place(spec: DatasetSpec) -> str:
+    """Say in a line where a data set's cells are."""
+    if spec.census:
+        said = spec.census.model_dump(exclude_defaults=True)
+        words = (
+            f"{name} {_joined(value)}" for name, value in said.items() if name not in ("seed", "stratify")
+        )
+        return ", ".join(["CELLxGENE Census", *words])
+    if spec.join:
+        return f"train on {describe_place(spec.join.train)}, test on {describe_place(spec.join.test)}"
+    return spec.url or str(spec.path)
+
+
+def _joined(value: object) -> str:
+    return " or ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def print_dataset(summary: DatasetSummary, *, plot: bool = False) -> None:
     """Print a data set's size, its columns, and what is odd; with a bar a value where a plot is asked for."""
     console, spec = Console(highlight=False), summary.spec
     console.print(_text(f"{spec.name}: {summary.n_obs:,} cells", style="bold"))
-    for line in (*summary.content, str(spec.path)):
+    for line in (*summary.content, describe_place(spec)):
         console.print(_text(line))
     for name in ("title", "source", "license"):
         if value := getattr(spec, name):
@@ -182,9 +221,15 @@ def print_dataset(summary: DatasetSummary, *, plot: bool = False) -> None:
             console.print(_bars(column, summary.n_obs, console.width))
     else:
         console.print(_columns_table(summary))
-    for sign, lines in (("!", summary.odd), ("note:", summary.notes)):
-        for line in lines:
-            console.print(_text(f"{sign} {line}", style="yellow" if sign == "!" else "dim"))
+    _print_remarks(summary)
+
+
+def _print_remarks(summary: DatasetSummary) -> None:
+    console = Console(highlight=False)
+    for line in summary.odd:
+        console.print(_text(f"! {line}", style="yellow"))
+    for line in summary.notes:
+        console.print(_text(f"note: {line}", style="dim"))
 
 
 def _columns_table(summary: DatasetSummary) -> Table:

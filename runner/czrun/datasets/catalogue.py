@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
 
 from czrun.contract.job import XKind
+from czrun.datasets.added import added_file, added_names
+from czrun.datasets.formats import not_read, recognise
+from czrun.datasets.imaging.kinds import image_kind, is_zarr
 from czrun.datasets.spec import DatasetSpec, read_spec
 from czrun.errors import DatasetError, unknown_name
 
@@ -43,7 +47,8 @@ def find_dataset(name: str) -> DatasetSpec:
     Parameters
     ----------
     name
-        A name of the catalogue, or the path of an .h5ad file or of a data set's YAML.
+        A name of the catalogue or one that the user added, a URL, or the path of a file or of a data set's
+        YAML.
 
     Raises
     ------
@@ -54,19 +59,20 @@ def find_dataset(name: str) -> DatasetSpec:
     """
     if name in BUILT_IN:
         return BUILT_IN[name]
+    if own := added_file(name):
+        return read_spec(own)
+    if "://" in name:
+        return DatasetSpec(name=Path(urlsplit(name).path).name.partition(".")[0], url=name)
     path = Path(name).expanduser()
     if path.suffix.lower() in (".yaml", ".yml"):
         return read_spec(path)
     if path.suffix or path.exists() or "/" in name:
-        if path.suffix.lower() not in (".h5ad", ".npz") and path.is_file():
-            raise DatasetError(
-                f"{name}: only .h5ad files, and .npz files of images, are read yet.",
-                "Convert it: adata.write_h5ad('cells.h5ad').",
-            )
+        if path.is_file() and not recognise(path) and not image_kind(path):
+            raise not_read(path)
         return DatasetSpec(name=path.stem, path=path)
     names = named_datasets()
     if name not in names:
-        raise unknown_name("data set or file", name, names)
+        raise unknown_name("data set or file", name, [*names, *added_names()])
     return names[name]
 
 
@@ -74,14 +80,15 @@ def open_obs(spec: DatasetSpec, modality: str) -> CellSource | ImageSource:
     """Open what a task of this modality needs; raises DatasetError when the data set has something else."""
     if modality == "expression":
         return open_cells(spec)
-    from czrun.datasets.images import ImageArchive
-
-    if not spec.holds_images:
+    # A folder that holds no images is for the reader of images to complain of.
+    if not spec.holds_images and (not spec.file.is_dir() or is_zarr(spec.file)):
         raise DatasetError(
             f"{spec.name} holds cells by genes, and this task needs images.",
-            "Name an .npz file with `images`, uint8 (n, height, width, channels), and a column of labels.",
+            "Name a folder of class folders of images, an .npz, .npy or OME-TIFF file, or an OME-Zarr image.",
         )
-    return ImageArchive(spec.file)
+    from czrun.datasets.imaging.opening import open_images
+
+    return open_images(spec)
 
 
 def modality_of(spec: DatasetSpec) -> Literal["expression", "image"]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from czrun.conditions import Clause, Operator
 from czrun.datasets.catalogue import DEFAULT_DATASET, find_dataset
 from czrun.datasets.census_query import CensusQuery
 from czrun.datasets.spec import DatasetSpec
@@ -90,22 +91,41 @@ class CellChoice:
         return CensusQuery.model_validate({**query.model_dump(), **changes})
 
 
-def choose(dataset: str | None, choice: CellChoice) -> DatasetSpec:
+def choose(
+    dataset: str | DatasetSpec | None, choice: CellChoice, domains: tuple[Clause, ...] = ()
+) -> DatasetSpec:
     """Find a data set and narrow it down.
 
     Parameters
     ----------
     dataset
-        A name, a file, a YAML, or ``census``; None is Census where the choice makes sense of that only, else
-        the bundled cells.
+        A data set, or its name, file, URL or YAML, or ``census``; None is Census where the choice makes sense
+        of that only, else the bundled cells.
     choice
         What narrows it down.
+    domains
+        Conditions on either side of a split: Census is asked for the cells of both, in like shares.
 
     Raises
     ------
     UsageError, DatasetError
         When there is no such data set, or it can't be narrowed down so.
     """
-    name = dataset or (CENSUS if choice.means_census else DEFAULT_DATASET)
-    spec = DatasetSpec(name=CENSUS, census=CensusQuery()) if name == CENSUS else find_dataset(name)
-    return choice.narrow(spec)
+    if isinstance(dataset, DatasetSpec):
+        return choice.narrow(dataset)
+    wanted = _terms_of(domains)
+    name = dataset or (CENSUS if choice.means_census or wanted else DEFAULT_DATASET)
+    if name != CENSUS:
+        return choice.narrow(find_dataset(name))
+    strata = tuple(dict.fromkeys((*CensusQuery().stratify, *wanted)))
+    choice = replace(choice, terms={**wanted, **choice.terms}, stratify=choice.stratify or strata)
+    return choice.narrow(DatasetSpec(name=CENSUS, census=CensusQuery()))
+
+
+def _terms_of(domains: tuple[Clause, ...]) -> dict[str, Values]:
+    """Return the values of Census's columns that conditions ask for on either side."""
+    terms: dict[str, Values] = {}
+    for clause in domains:
+        if clause.column in TERMS and clause.operator is Operator.ANY_OF:
+            terms[clause.column] = tuple(dict.fromkeys((*terms.get(clause.column, ()), *clause.values)))
+    return terms

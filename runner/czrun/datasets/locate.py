@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from czrun.datasets.formats import recognise
+from czrun.datasets.imaging.kinds import table_of
 from czrun.datasets.spec import DatasetSpec
+from czrun.datasets.table_beside import find_table
 from czrun.progress import Observer, Silent
-from czrun.storage import content_key, file_sha256
+from czrun.storage import content_key, file_sha256, path_sha256
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ def locate(spec: DatasetSpec, observer: Observer | None = None) -> Located:
 
         local, notes = fetched(spec, watched)
         return Located(local, file_sha256(local.file), notes)
-    return Located(spec, file_sha256(_readable(spec)))
+    return Located(spec, _sha256(spec))
 
 
 def _locate_both(spec: DatasetSpec, observer: Observer) -> Located:
@@ -61,10 +64,18 @@ def _locate_both(spec: DatasetSpec, observer: Observer) -> Located:
     )
 
 
+def _sha256(spec: DatasetSpec) -> str:
+    content = path_sha256(_readable(spec))
+    table = table_of(spec.file) if spec.holds_images else find_table(spec)
+    return content_key([content, path_sha256(table)]) if table else content
+
+
 def _readable(spec: DatasetSpec) -> Path:
-    if not spec.file.is_file() or not spec.file.stat().st_size:
+    path = spec.file
+    is_known = spec.holds_images or recognise(path)
+    if not (is_known if path.is_dir() else path.is_file() and path.stat().st_size):
         # The reader knows every way in which a path can be wrong.
         from czrun.datasets.catalogue import modality_of, open_obs
 
         open_obs(spec, modality_of(spec))
-    return spec.file
+    return path

@@ -11,6 +11,8 @@ from czrun.contract.base import ContractModel, Sha256
 from czrun.contract.image import describe
 from czrun.contract.job import XKind
 from czrun.datasets.census_query import CensusQuery
+from czrun.datasets.imaging.kinds import image_kind
+from czrun.datasets.imaging.options import ImageOptions
 from czrun.errors import DatasetError, listing
 
 ObsName = Literal[
@@ -43,6 +45,9 @@ CELLXGENE_KEYS: dict[ObsName, str] = {
 PLACES = ("path", "url", "census", "join")
 """Where a data set's cells can be."""
 
+AUTO = "auto"
+"""In place of a layer's name: the one that holds counts."""
+
 Key = Annotated[str, StringConstraints(min_length=1, max_length=300)]
 
 
@@ -66,15 +71,23 @@ class DatasetSpec(ContractModel):
 
     schema_version: Literal[1] = 1
     name: str = Field(default="", description="A short name; the file's own by default.")
-    path: Path | None = Field(default=None, description="A local file; relative to the YAML that names it.")
+    path: Path | None = Field(
+        default=None, description="A local file, or a folder of images; relative to the YAML that names it."
+    )
     url: str | None = Field(default=None, description="A file elsewhere: https://, s3://, gs:// …")
     sha256: Sha256 | None = Field(default=None, description="Hash that the file of `url` must have.")
     census: CensusQuery | None = Field(default=None, description="Cells of the CELLxGENE Census.")
     join: Join | None = Field(default=None, description="Two data sets, one to train on, one to test on.")
-    layer: str = Field(default="X", description="X, raw, or the name of a layer.")
+    layer: str = Field(
+        default=AUTO,
+        description="X, raw, or the name of a layer; auto: where counts are, of X, raw and layers called so.",
+    )
     x: XKind | None = Field(default=None, description="What the numbers are; looked at when not given.")
     obs: dict[ObsName, Key] = Field(
         default_factory=dict, description="Contract name of an obs column: the file's own name for it."
+    )
+    obs_table: Path | None = Field(
+        default=None, description="A CSV or TSV with more obs columns, joined by the cells' ids."
     )
     split_key: Key | None = Field(default=None, description="obs column that says train or test.")
     organism: str | None = Field(default=None, description="Organism of all cells, where no column says it.")
@@ -85,12 +98,14 @@ class DatasetSpec(ContractModel):
     drop_unlabelled: bool = Field(
         default=False, description="Leave out cells without a label, or whatever else the task needs."
     )
+    images: ImageOptions | None = Field(default=None, description="How images are read; for images only.")
     where: dict[Key, tuple[str, ...]] = Field(
         default_factory=dict, description="Take only cells with one of these values in this column."
     )
     max_cells: int | None = Field(default=None, gt=0, description="How many cells, at most; drawn by strata.")
     stratify: tuple[Key, ...] = Field(
-        default=("label",), description="Columns whose combinations are the strata of max_cells."
+        default=("label", "donor"),
+        description="Columns whose combinations are the strata of max_cells, those that there are.",
     )
     sample_seed: int = Field(default=0, ge=0, lt=2**31, description="Which cells max_cells draws.")
     title: str = ""
@@ -113,13 +128,16 @@ class DatasetSpec(ContractModel):
 
     @property
     def holds_images(self) -> bool:
-        """Whether its file holds images, not cells by genes."""
-        return self.path is not None and self.path.suffix.lower() == ".npz"
+        """Whether images lie at its path, not cells by genes."""
+        return self.path is not None and image_kind(self.path) is not None
 
     def meaning(self) -> dict[str, Any]:
         """Return what determines the cells that its files give: not its name, its place or its papers."""
-        elsewhere = {"name", "path", "url", "sha256", "census", "title", "source", "license", "split_key"}
+        # The content of files, tables among them, is in their hash.
+        papers = {"name", "title", "source", "license", "split_key"}
+        elsewhere = papers | {"path", "url", "sha256", "census", "obs_table"}
         meaning = self.model_dump(mode="json", exclude={*elsewhere, "join"})
+        meaning["where"] = {column: sorted(set(values)) for column, values in self.where.items()}
         if self.join:
             meaning["join"] = [self.join.train.meaning(), self.join.test.meaning()]
         return meaning
@@ -159,6 +177,8 @@ def _beside(spec: DatasetSpec, folder: Path) -> DatasetSpec:
     if spec.census and spec.census.place and "://" not in spec.census.place:
         place = folder / Path(spec.census.place).expanduser()
         changes["census"] = spec.census.model_copy(update={"version": str(place)})
+    if spec.obs_table:
+        changes["obs_table"] = folder / spec.obs_table.expanduser()
     if spec.join:
         tables = {name: getattr(spec.join, name) for name in ("orthologs", "label_map")}
         changes["join"] = spec.join.model_copy(

@@ -126,8 +126,10 @@ def _expression_content(source: CellSource) -> tuple[tuple[str, ...], tuple[str,
 
 
 def _image_content(source: ImageSource) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    height, width, channels = source.images().shape[1:]
-    return (f"images of {height} × {width} pixels, {channels} channels, uint8",), ()
+    height, width, channels = source.image_shape
+    return (
+        f"images of {height} × {width} pixels, {channels} channel{'s' if channels > 1 else ''}, uint8",
+    ), ()
 
 
 def _column(key: str, role: str, texts: Texts) -> ColumnSummary:

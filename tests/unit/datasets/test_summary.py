@@ -15,6 +15,7 @@ from czrun.datasets.catalogue import find_dataset
 from czrun.datasets.oddities import Roles, oddities
 from czrun.datasets.summary import DatasetSummary, summarise
 from made_cells import made_cells, written
+from made_images import class_folders
 
 
 @pytest.fixture
@@ -111,3 +112,15 @@ class TestCommand:
             printed = czrun("datasets", "show", str(path), *arguments).stdout
             assert "\x1b[31m" not in printed
             assert "[red]a" in printed
+
+
+class TestImages:
+    def test_a_folder_of_images_is_shown_with_its_size_and_its_classes(
+        self, tmp_path: Path, czrun: Czrun
+    ) -> None:
+        class_folders(tmp_path / "wbc")
+        done = czrun("datasets", "show", str(tmp_path / "wbc"))
+        assert done.returncode == 0
+        for words in ("wbc: 8 cells", "images of 4 × 5 pixels, 3 channels, uint8", "B cell 4, T cell 4"):
+            assert words in done.stdout
+        assert "the class folders were taken for 'cell_type'" in done.stdout
