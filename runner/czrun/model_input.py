@@ -48,9 +48,9 @@ class H5adWriter:
     def __init__(
         self,
         path: Path,
-        cell_ids: Ids,
+        cell_ids: Ids | Texts,
         genes: Genes,
-        obs: Mapping[str, Column],
+        obs: Mapping[str, Column | Texts],
         row_nnz: npt.NDArray[np.int64],
     ) -> None:
         indptr = np.zeros(len(row_nnz) + 1, dtype=np.int64)

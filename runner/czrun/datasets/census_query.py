@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
@@ -32,3 +32,20 @@ class CensusQuery(ContractModel):
         default=("cell_type",), description="obs columns whose combinations are the strata of max_cells."
     )
     seed: int = Field(default=0, ge=0, lt=2**31, description="Which cells max_cells chooses.")
+
+    @property
+    def place(self) -> str | None:
+        """URI or path of a Census of one's own; None where a release is asked for."""
+        return self.version if "/" in self.version else None
+
+    @property
+    def experiment(self) -> str:
+        """The organism in the spelling that Census keeps its cells under."""
+        return "_".join(self.organism.lower().split())
+
+    def meaning(self) -> dict[str, Any]:
+        """Return what determines, of one release, which cells are meant: however it is spelt."""
+        meaning = self.model_dump(mode="json", exclude={"version", "organism"})
+        drawn = {} if self.max_cells else {"stratify": [], "seed": 0}
+        sets = {name: sorted(set(value)) for name, value in meaning.items() if isinstance(value, list)}
+        return {**meaning, **sets, **drawn, "organism": self.experiment}

@@ -48,6 +48,11 @@ def locate(spec: DatasetSpec, observer: Observer | None = None) -> Located:
         return _locate_both(spec, watched)
     if spec.url:
         return _locate_remote(spec, spec.url, watched)
+    if spec.census:
+        from czrun.datasets.fetched_census import fetched
+
+        local, notes = fetched(spec, watched)
+        return Located(local, file_sha256(local.file), notes)
     return Located(spec, _with_table(spec, path_sha256(_readable(spec))))
 
 

@@ -176,6 +176,9 @@ def _beside(spec: DatasetSpec, folder: Path) -> DatasetSpec:
     changes: dict[str, Any] = {}
     if spec.path:
         changes["path"] = folder / spec.path.expanduser()
+    if spec.census and spec.census.place and "://" not in spec.census.place:
+        place = folder / Path(spec.census.place).expanduser()
+        changes["census"] = spec.census.model_copy(update={"version": str(place)})
     if spec.obs_table:
         changes["obs_table"] = folder / spec.obs_table.expanduser()
     if spec.join:
