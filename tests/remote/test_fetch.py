@@ -176,7 +176,7 @@ class TestNames:
         assert found.sha256 == hashlib.sha256(server.content).hexdigest()
         assert left_overs(home) == []
 
-    @pytest.mark.parametrize("packed", [b"no gzip", gzip.compress(b"x" * 10_000)[:-9]])
+    @pytest.mark.parametrize("packed", [b"no gzip", gzip.compress(b"x" * 10_000)[:-9]], ids=["none", "cut"])
     def test_gzip_that_is_none(self, server: FileServer, packed: bytes, home: Path) -> None:
         server.content = packed
         with pytest.raises(DatasetError, match="can't be unzipped"):

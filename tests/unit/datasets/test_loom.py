@@ -121,7 +121,6 @@ class TestBadFiles:
             (lambda path: changed(path, matrix=np.zeros(4)), "X is of shape (4,)"),
             (lambda path: changed(path, row_attrs__Gene=np.array([b"A"])), "row_attrs Gene don't have 6"),
             (lambda path: changed(path, row_attrs__Gene=None), "doesn't say which genes its rows are"),
-            (lambda path: changed(path, row_attrs__Gene=np.array([b"A"] * 6)), "6 gene ids|1 gene ids"),
             (lambda path: changed(path, layers__counts=np.zeros((2, 2))), "counts is of shape (2, 2)"),
             (lambda path: changed(path, matrix=np.array([[b"a"] * 40] * 6)), "doesn't hold plain numbers"),
             (lambda path: changed(path, matrix=np.full((6, 40), np.nan)), "doesn't hold counts (it has nan)"),
@@ -131,7 +130,7 @@ class TestBadFiles:
     def test_are_data_set_errors(self, path: Path, change: Callable[[Path], Path], said: str) -> None:
         layer = "counts" if "counts is" in said else "auto"
         message = refused(change(path), layer=layer).message
-        assert any(each in message for each in said.split("|"))
+        assert said in message
 
     def test_a_truncated_one(self, path: Path) -> None:
         path.write_bytes(path.read_bytes()[:-500])
