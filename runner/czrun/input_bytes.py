@@ -7,6 +7,7 @@ may have; only the values of X are left out of that, since they fill their two e
 
 from __future__ import annotations
 
+import re
 import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,6 +26,10 @@ from czrun.model_input import H5adWriter, Ids
 _READ_BYTES = 1 << 20
 _SHORTEST = 4
 """Shorter texts turn up in any bytes: they are looked for as whole names only."""
+
+_LONG_FOR_AN_ID = 10
+_LIKE_AN_ID = re.compile(r"[0-9a-f]+")
+"""Opaque ids are made of such digits, and some lie among other texts: shorter numbers turn up in them."""
 
 _FORMAT_WORDS = ("TREE", "HEAP", "SNOD", "GCOL", "FALSE", "TRUE")
 """Words of HDF5's own, once for each structure, which a class may be called as well."""
@@ -86,7 +91,7 @@ def stray_texts(path: Path, secrets: Iterable[str]) -> list[str]:
 
     X, numbers and ids are left out: they are numbers to the last byte, and checked as such.
     """
-    wanted = {text.encode(): text for text in secrets if len(text) >= _SHORTEST and text not in _FORMAT_WORDS}
+    wanted = {text.encode(): text for text in secrets if _can_be_sought(text)}
     if not wanted:
         return []
     with h5py.File(path) as file:
@@ -95,6 +100,12 @@ def stray_texts(path: Path, secrets: Iterable[str]) -> list[str]:
     found = occurrences(_rest_of(path, skipped), list(wanted))
     expected = occurrences(known, list(wanted))
     return [wanted[text] for text, count in found.items() if count > expected[text]]
+
+
+def _can_be_sought(text: str) -> bool:
+    """Tell whether a text is found only where somebody wrote it."""
+    least = _LONG_FOR_AN_ID if _LIKE_AN_ID.fullmatch(text) else _SHORTEST
+    return len(text) >= least and text not in _FORMAT_WORDS
 
 
 def occurrences(content: bytes, texts: Sequence[bytes]) -> Counter[bytes]:
