@@ -13,13 +13,17 @@ app = typer.Typer(help="Name, list, show and prepare data sets.", no_args_is_hel
 
 
 @app.command("list")
-def list_datasets() -> None:
-    """List the data sets that have a name; any file works as well."""
+def list_datasets(
+    word: Annotated[str, typer.Argument(help="Only those with this in their name or title.")] = "",
+) -> None:
+    """List the data sets that have a name; a file of your own works as well."""
     from czrun.cli.render import print_datasets
     from czrun.datasets.added import added_datasets
     from czrun.datasets.catalogue import named_datasets
+    from czrun.datasets.public import public_datasets
 
-    print_datasets(named_datasets(), *added_datasets())
+    added, broken = added_datasets()
+    print_datasets(named_datasets(), public_datasets(), added, broken, word)
 
 
 @app.command("add")
@@ -61,15 +65,21 @@ def show(
     plot: Annotated[bool, typer.Option("--plot", help="Draw the cells of each label, donor …")] = False,
 ) -> None:
     """Show a data set's cells, genes and columns, what they would be taken for, and what is odd."""
-    from czrun.cli.render import print_dataset
+    from czrun.cli.render import print_away, print_dataset
     from czrun.datasets.catalogue import find_dataset
+    from czrun.datasets.locate import without_fetching
+    from czrun.datasets.public import public_datasets
     from czrun.datasets.summary import summarise
     from czrun.keywords import x_kind
 
     spec = find_dataset(name)
     changes = {"layer": layer, "x": x_kind(x)}
     spec = spec.model_copy(update={key: value for key, value in changes.items() if value})
-    print_dataset(summarise(spec), plot=plot)
+    local = without_fetching(spec)
+    if local:
+        print_dataset(summarise(local), plot=plot)
+    else:
+        print_away(spec, public_datasets().get(spec.name))
 
 
 @app.command("prepare")

@@ -15,6 +15,7 @@ from rich.spinner import Spinner  # noqa: TID251
 from rich.table import Table  # noqa: TID251
 from rich.text import Text  # noqa: TID251
 
+from czrun.datasets.public import CatalogueEntry
 from czrun.datasets.spec import DatasetSpec
 from czrun.datasets.summary import CountedColumn, DatasetSummary
 from czrun.doctor import Check, State
@@ -165,15 +166,50 @@ PHASE_CELLS = {
 
 
 def print_datasets(
-    named: Mapping[str, DatasetSpec], added: Mapping[str, DatasetSpec], broken: Mapping[str, str]
+    named: Mapping[str, DatasetSpec],
+    public: Mapping[str, CatalogueEntry],
+    added: Mapping[str, DatasetSpec],
+    broken: Mapping[str, str],
+    word: str = "",
 ) -> None:
-    """Print one line per named data set: those that come with czrun or packages, then the user's own."""
-    _print_pairs((name, spec.title or describe_place(spec)) for name, spec in named.items())
-    if added or broken:
-        console = Console(highlight=False)
-        console.print(_text("\nadded by you", style="dim"))
-        _print_pairs((name, spec.title or describe_place(spec)) for name, spec in added.items())
-        _print_pairs((name, f"can't be read: {problem}") for name, problem in broken.items())
+    """Print one line per named data set that has a word in its name or title, by where names come from."""
+    groups: dict[str, dict[str, str]] = {"": {}, "added by you": {}}
+    for name, spec in named.items():
+        group = f"{public[name].collection}, {_doubt(public[name])}" if name in public else ""
+        groups.setdefault(group, {})[name] = spec.title or describe_place(spec)
+    for name, spec in added.items():
+        groups["added by you"][name] = spec.title or describe_place(spec)
+    groups["added by you"] |= {name: f"can't be read: {problem}" for name, problem in broken.items()}
+    console = Console(highlight=False)
+    for group, titles in groups.items():
+        shown = [(name, title) for name, title in titles.items() if word.lower() in f"{name} {title}".lower()]
+        if shown and group:
+            console.print(_text(f"\n{group}", style="dim"))
+        _print_pairs(iter(shown))
+
+
+def print_away(spec: DatasetSpec, entry: CatalogueEntry | None) -> None:
+    """Print what is known of a data set whose cells aren't here yet."""
+    console = Console(highlight=False)
+    console.print(_text(f"{spec.name}: not fetched yet", style="bold"))
+    facts = {
+        "title": spec.title,
+        "cells": f"{entry.n_obs:,}" if entry and entry.n_obs else "",
+        "from": describe_place(spec),
+        "organism": spec.organism or "",
+        "obs": ", ".join(f"{name} {key}" for name, key in spec.obs.items()),
+        "source": spec.source,
+        "licence": spec.license,
+        "sha256": spec.sha256 or "",
+        "read at": entry.found if entry else "",
+        "": _doubt(entry) if entry else "",
+    }
+    _print_pairs((name, text) for name, text in facts.items() if text)
+    console.print(_text("→ evaluate and `czrun datasets prepare` fetch it when they need it", style="dim"))
+
+
+def _doubt(entry: CatalogueEntry) -> str:
+    return "verified here" if entry.verified else "not verified here"
 
 
 def print_registered(registered: Registered) -> None:
@@ -262,6 +298,9 @@ def _bars(column: CountedColumn, n_obs: int, width: int) -> Table:
 
 def _print_pairs(pairs: Iterator[tuple[str, str]]) -> None:
     table = Table.grid(padding=(0, 2))
+    # Names are copied: they are never cut short.
+    table.add_column(no_wrap=True, overflow="fold")
+    table.add_column(overflow="fold")
     for name, text in pairs:
         table.add_row(_text(name, style="bold"), _text(text))
     Console(highlight=False).print(table)

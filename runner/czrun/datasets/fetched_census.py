@@ -85,6 +85,12 @@ def fetched(spec: DatasetSpec, observer: Observer) -> tuple[DatasetSpec, tuple[s
     return _local(spec, found), found.notes
 
 
+def fetched_before(spec: DatasetSpec) -> DatasetSpec | None:
+    """Return the data set with cells that an earlier run fetched; None where none did. Census isn't asked."""
+    found = spec.census and max(_kept(spec.census), key=lambda each: each.release, default=None)
+    return _local(spec, found) if found else None
+
+
 def folder_of(query: CensusQuery, release: Release) -> Path:
     """Return where the cells of a query lie, once they are fetched."""
     key = content_key({"layout": _LAYOUT, "release": release.id, "query": query.meaning()})
@@ -113,13 +119,14 @@ def _fetch(query: CensusQuery, release: Release, observer: Observer) -> Provenan
 
 
 def _newest(query: CensusQuery) -> Provenance | None:
-    kept = [read_provenance(file.parent) for file in (cache_home() / "sources").glob(f"*/{PROVENANCE_FILE}")]
-    same = [
-        each
-        for each in kept
-        if each and is_published(each.release) and each.query.meaning() == query.meaning()
-    ]
-    return max(same, key=lambda each: each.release, default=None)
+    published = (each for each in _kept(query) if is_published(each.release))
+    return max(published, key=lambda each: each.release, default=None)
+
+
+def _kept(query: CensusQuery) -> list[Provenance]:
+    """Return what was fetched of a query, from whatever release."""
+    kept = (read_provenance(file.parent) for file in (cache_home() / "sources").glob(f"*/{PROVENANCE_FILE}"))
+    return [each for each in kept if each and each.query.meaning() == query.meaning()]
 
 
 def _local(spec: DatasetSpec, found: Provenance) -> DatasetSpec:

@@ -56,26 +56,23 @@ def locate(spec: DatasetSpec, observer: Observer | None = None) -> Located:
     return Located(spec, _with_table(spec, path_sha256(_readable(spec))))
 
 
-def without_fetching(spec: DatasetSpec) -> DatasetSpec:
-    """Return a data set with the local files of what has been fetched; nothing is asked of any server.
+def without_fetching(spec: DatasetSpec) -> DatasetSpec | None:
+    """Return a data set with local files, None where they aren't here yet; nothing is asked of any server."""
+    if spec.url:
+        from czrun.datasets.fetch import file_url_path, local_copy
 
-    Raises
-    ------
-    DatasetError
-        When its file hasn't been fetched yet.
-    """
-    if spec.url is None:
-        return spec
-    from czrun.datasets.fetch import file_url_path, local_copy
-    from czrun.datasets.remote import shown_url
+        path = file_url_path(spec.url) or local_copy(spec)
+        return _with_file(spec, path) if path else None
+    if spec.census:
+        from czrun.datasets.fetched_census import fetched_before
 
-    path = file_url_path(spec.url) or local_copy(spec)
-    if path is None:
-        raise DatasetError(
-            f"{spec.name} isn't downloaded yet, from {shown_url(spec.url)}.",
-            f"`czrun datasets prepare {spec.name}` and `czrun evaluate` download it.",
-        )
-    return _with_file(spec, path)
+        return fetched_before(spec)
+    if spec.join:
+        train, test = without_fetching(spec.join.train), without_fetching(spec.join.test)
+        sides = {"train": train, "test": test}
+        both = train and test
+        return spec.model_copy(update={"join": spec.join.model_copy(update=sides)}) if both else None
+    return spec
 
 
 def _locate_both(spec: DatasetSpec, observer: Observer) -> Located:

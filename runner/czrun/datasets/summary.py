@@ -10,7 +10,6 @@ import numpy as np
 
 from czrun.cells import CellSource, ImageSource, ObsSource, Texts
 from czrun.datasets.catalogue import modality_of, open_obs
-from czrun.datasets.locate import without_fetching
 from czrun.datasets.oddities import Roles, oddities
 from czrun.datasets.spec import CELLXGENE_KEYS, DatasetSpec
 
@@ -81,8 +80,7 @@ class DatasetSummary:
 
 
 def summarise(spec: DatasetSpec) -> DatasetSummary:
-    """Read a data set's columns; raises DatasetError when it can't be read, or isn't downloaded yet."""
-    spec = without_fetching(spec)
+    """Read the columns of a data set whose files are here; raises DatasetError when it can't be read."""
     modality = modality_of(spec)
     source = open_obs(spec, modality)
     try:

@@ -50,6 +50,20 @@ class TestAdd:
         assert "bad" in listed
         assert "can't be read" in listed
 
+    def test_a_list_can_be_narrowed_by_a_word(self, czrun: Czrun, cells: Path) -> None:
+        czrun("datasets", "add", "mine", str(cells), "--title", "My own")
+        for word, others in (("OWN", "tsv2_blood"), ("tsv2_blood", "My own")):
+            listed = czrun("datasets", "list", word).stdout
+            assert word.lower() in listed.lower()
+            assert others not in listed
+
+    def test_what_isn_t_fetched_yet_is_shown_without_fetching_it(self, czrun: Czrun) -> None:
+        czrun("datasets", "add", "blood", "census", "--tissue", "blood", "--max-cells", "50")
+        done = czrun("datasets", "show", "blood")
+        assert done.returncode == 0, done.stderr
+        assert "blood: not fetched yet" in done.stdout
+        assert "CELLxGENE Census, tissue blood, max_cells 50" in done.stdout
+
     def test_a_name_is_forgotten(self, czrun: Czrun, cells: Path) -> None:
         czrun("datasets", "add", "mine", str(cells))
         assert czrun("datasets", "rm", "mine").returncode == 0
