@@ -10,7 +10,7 @@ Both compute the same metrics of the same cells, see tests/parity, each in a pro
 *Cold* is from the start of the process to the first answer, imports and reading the cells included, with CPU
 seconds in brackets; *warm* is the second answer of the same process; memory is the peak of the whole process.
 Medians are shown. The limit is what czrun's own work can't do without, done warm by the library that does it
-best: the matrix product of all pairs of cells by BLAS, scikit-learn's forests on all cores, igraph's Leiden
+best: the matrix product of each pair of cells by BLAS, scikit-learn's forests on all cores, igraph's Leiden
 on a graph that is there, one pass over the predictions.
 """
 

@@ -127,8 +127,7 @@ def _cell_connected(embedded: Embedded, label: IntArray) -> CellScores:
     # Ascending, so that the largest part of each label is entered last; of equals, any will do.
     by_size = np.argsort(sizes, kind="stable")
     largest[label_of_part[by_size]] = by_size
-    note = "" if graph.recall is None else f"on approximate neighbours, {graph.recall:.1%} of them true"
-    return CellScores((part == largest[label]).astype(np.float64), note=note)
+    return CellScores((part == largest[label]).astype(np.float64), note=graph.note)
 
 
 def _parts(graph: Neighbours, label: IntArray) -> IntArray:

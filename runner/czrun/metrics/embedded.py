@@ -80,14 +80,15 @@ class Embedded:
         drawn = np.random.default_rng(self.seed).choice(self.n_obs, SAMPLED_CELLS, replace=False)
         return np.sort(drawn)
 
-    def sampling_note(self) -> str:
-        """Say which cells were looked at, for example "on 20,000 of 1,000,000 cells, drawn with seed 0".
+    def sampling_note(self, error: float) -> str:
+        """Say which cells an average is over, and its standard error; empty when it is all of them.
 
-        Empty when it is all of them.
+        For example "on 20,000 of 1,000,000 cells, drawn with seed 0; standard error 0.0012".
         """
         if not self.is_sampled:
             return ""
-        return f"on {SAMPLED_CELLS:,} of {self.n_obs:,} cells, drawn with seed {self.seed}"
+        drawn = f"on {SAMPLED_CELLS:,} of {self.n_obs:,} cells, drawn with seed {self.seed}"
+        return f"{drawn}; standard error {error:.2g}"
 
     def neighbours(self, k: int) -> Neighbours:
         """Find the `k` nearest cells of each of `queries`, itself first, exactly; `k` is clipped to n_obs.
@@ -129,6 +130,10 @@ class Embedded:
     def clusters(self) -> IntArray:
         """Cluster the cells: Leiden on the graph of 15 neighbours, codes of shape (n_obs,)."""
         return self._clusters
+
+    def clusters_note(self) -> str:
+        """Say that the clusters are those of approximate neighbours, and how good these are, if so."""
+        return self.graph(CLUSTERING_K).note
 
 
 def as_embedded(embedding: NDArray[Any] | Embedded) -> Embedded:

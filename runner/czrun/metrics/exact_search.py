@@ -9,48 +9,28 @@ neighbours can have been missed, or searches again with a lower bar: the answer 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
-from czrun.metrics.points import PointArray, Points
+from czrun.metrics.candidates import Candidates, Found, Hits
+from czrun.metrics.points import Points
+from czrun.metrics.threads import in_threads
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 SingleArray = NDArray[np.float32]
 
+Enter = Callable[[IntArray, Found], None]
+"""Is told what was found for some queries, from several threads."""
+
 QUERIES_AT_ONCE = 512
 _COLUMNS_AT_ONCE = 1024
 _SAMPLE = 2048
 _HITS_TO_PRUNE = 2**20
-_PAIRS_IN_CACHE = 2048
 _NEVER = np.float32(-1e30)
-
-
-@dataclass(frozen=True)
-class Found:
-    """The nearest cells of queries, themselves left out: rows, -1 for none, and squared distances, or NaN.
-
-    Both of shape (q, k).
-    """
-
-    cells: IntArray
-    squares: PointArray
-
-    @classmethod
-    def nothing(cls, queries: int, k: int, points: Points) -> Found:
-        """Start with no cells."""
-        return cls(np.full((queries, k), -1), np.full((queries, k), np.nan, dtype=points.exact.dtype))
-
-
-@dataclass(frozen=True)
-class _Hits:
-    """Pairs that pass the bar: row in the block, cell, score above the bar."""
-
-    row: IntArray
-    cell: IntArray
-    score: SingleArray
 
 
 class Haystack:
@@ -67,14 +47,11 @@ class Haystack:
     def __init__(self, points: Points, cells: IntArray | None = None) -> None:
         self.points = points
         self.cells = np.arange(len(points.exact)) if cells is None else cells
-        self.longest = float(points.squares[self.cells].max())
-        self._tall = np.ones((len(self.cells), points.centred.shape[1] + 2), dtype=np.float32)
-        self._tall[:, :-2] = points.centred.take(self.cells, axis=0)
-        self._tall[:, -2] = points.squares[self.cells] / -2
+        self._longest = float(points.squares[self.cells].max())
+        self._tall = columns(points, self.cells)
         self._sample = self._tall
         if len(self.cells) > 2 * _SAMPLE:
-            drawn = np.random.default_rng(0).choice(len(self.cells), _SAMPLE, replace=False)
-            self._sample = self._tall[drawn]
+            self._sample = self._tall[drawn(len(self.cells), _SAMPLE)]
 
     def nearest(self, queries: IntArray, k: int) -> Found:
         """Find the `k` nearest cells of each query, itself left out, equals by row number.
@@ -87,135 +64,191 @@ class Haystack:
             1 to the number of cells less one.
         """
         found = Found.nothing(len(queries), k, self.points)
-        missing, rank = np.arange(len(queries)), self._rank(k + 1)
+        missing, rank = np.arange(len(queries)), rank_in_sample(k + 1, len(self._sample), len(self._tall))
         while len(missing):
-            block = _Block(self, queries[missing], k)
-            block.set_bar(self._sample, rank)
+            bars = Bars.estimated(self.points, queries[missing], self._sample, rank, self._longest)
+            block = _Block(self, queries[missing], k, bars)
             block.sweep(self._tall)
             found.cells[missing], found.squares[missing] = block.found.cells, block.found.squares
             exhaustive = rank > len(self._sample)
-            missing, rank = missing[~block.certain() & (not exhaustive)], 4 * rank
+            missing, rank = missing[~bars.certain(block.found) & (not exhaustive)], 4 * rank
         return found
 
-    def _rank(self, k: int) -> int:
-        """Rank in the sample that the k-th nearest cell of all but one query in thousands comes before."""
-        share = len(self._sample) / len(self._tall)
-        return k if share == 1 else math.ceil(k * share + 3 * math.sqrt(k * share) + 3)
+
+def search_each(points: Points, queries: IntArray, k: int, enter: Enter) -> None:
+    """Find the `k` nearest cells of each query, itself left out, equals by row number.
+
+    Parameters
+    ----------
+    points
+        The cells, more than `k`.
+    queries
+        Rows, shape (q,).
+    enter
+        Is told of each query once: by its place in `queries`.
+    """
+    haystack = Haystack(points)
+
+    def search(start: int) -> None:
+        places = np.arange(start, min(start + QUERIES_AT_ONCE, len(queries)))
+        enter(places, haystack.nearest(queries[places], k))
+
+    starts = range(0, len(queries), QUERIES_AT_ONCE)
+    for _ in in_threads(search, starts) if len(starts) > 1 else map(search, starts):
+        pass
 
 
-class _Block:
-    """Queries on their way through a haystack, and the nearest cells that they have met so far."""
+def columns(points: Points, cells: IntArray) -> SingleArray:
+    """Cells as columns of a product whose rows are `Bars.as_rows`, shape (cells, d + 2)."""
+    tall = np.ones((len(cells), points.centred.shape[1] + 2), dtype=np.float32)
+    tall[:, :-2] = points.centred.take(cells, axis=0)
+    tall[:, -2] = points.squares[cells] / -2
+    return tall
 
-    def __init__(self, haystack: Haystack, queries: IntArray, k: int) -> None:
-        self._haystack, self._queries, self._k = haystack, queries, k
-        points = haystack.points
-        self._length = points.squares[queries].astype(np.float64)
-        self._wide = np.ones((len(queries), points.centred.shape[1] + 2), dtype=np.float32)
-        self._wide[:, :-2], self._wide[:, -1] = points.centred[queries], 0
-        self.found = Found.nothing(len(queries), 0, points)
 
-    def set_bar(self, sample: SingleArray, rank: int) -> None:
-        """Put each query's bar a little below its `rank`-th highest score in the sample."""
+def drawn(cells: int, sample: int) -> IntArray:
+    """Draw a sample, the same of every so many cells."""
+    return np.random.default_rng(0).choice(cells, sample, replace=False)
+
+
+def rank_in_sample(k: int, sample: int, cells: int, caution: float = 3) -> int:
+    """Rank in the sample that the k-th nearest cell of nearly all queries comes before.
+
+    With a caution of 3 of all but one in tens of thousands, with 2 of all but one in hundreds.
+    """
+    expected = k * sample / cells
+    return k if sample == cells else math.ceil(expected + caution * (math.sqrt(expected) + 1))
+
+
+@dataclass(frozen=True)
+class Bars:
+    """How near a cell must be for a query to look at it.
+
+    Attributes
+    ----------
+    length
+        Squared length of each query, shape (q,).
+    slack
+        What rounding may do to its scores, shape (q,).
+    reach
+        Squared distance within which it is sure to meet every cell, shape (q,).
+    crowded
+        Queries that many more cells of the sample were that near to than there should be, shape (q,).
+    """
+
+    length: FloatArray
+    slack: FloatArray
+    reach: FloatArray
+    crowded: NDArray[np.bool_]
+
+    @classmethod
+    def estimated(
+        cls, points: Points, queries: IntArray, sample: SingleArray, rank: int, longest: float
+    ) -> Bars:
+        """Put each query's bar a little below its `rank`-th highest score in the sample.
+
+        Parameters
+        ----------
+        longest
+            Squared length of the longest cell there is: the bar of all queries where the rank is too high.
+        """
+        length = points.squares[queries].astype(np.float64)
+        crowded = np.zeros(len(queries), dtype=np.bool_)
         if rank > len(sample):
-            reach = np.square(np.sqrt(self._length) + math.sqrt(self._haystack.longest))
+            reach = np.square(np.sqrt(length) + math.sqrt(longest))
         else:
-            scores = self._wide @ sample.T
+            scores = _rows(points, queries, np.float32(0)) @ sample.T
             scores.partition(len(sample) - rank, axis=1)
-            reach = np.maximum(self._length - 2.0 * scores[:, len(sample) - rank], 0)
+            reach = np.maximum(length - 2.0 * scores[:, len(sample) - rank], 0)
         # Cells that count have |y| <= |x| + reach; a sum of d products errs by at most d/2 eps |x| |y|.
-        span = np.square(np.sqrt(self._length) + np.sqrt(reach))
-        self._slack = (self._wide.shape[1] + 8) * float(np.finfo(np.float32).eps) * span
-        self._reach = reach + 2 * self._slack
-        self._wide[:, -1] = self._slack + (self._reach - self._length) / 2
+        span = np.square(np.sqrt(length) + np.sqrt(reach))
+        slack = (points.centred.shape[1] + 10) * float(np.finfo(np.float32).eps) * span
+        reach += 2 * slack
+        if rank <= len(sample):
+            lowest = (length - reach) / 2 - slack
+            crowded = np.count_nonzero(scores >= lowest[:, None].astype(np.float32), axis=1) > 2 * rank
+        return cls(length, slack, reach, crowded)
 
-    def certain(self) -> NDArray[np.bool_]:
+    @classmethod
+    def joined(cls, parts: Sequence[Bars]) -> Bars:
+        """Put the bars of several blocks of queries together."""
+        return cls(*(np.concatenate([getattr(each, field.name) for each in parts]) for field in fields(cls)))
+
+    def of(self, rows: IntArray) -> Bars:
+        """Keep some of the queries."""
+        return Bars(self.length[rows], self.slack[rows], self.reach[rows], self.crowded[rows])
+
+    def as_rows(self, points: Points, queries: IntArray) -> SingleArray:
+        """Make rows of these queries: a product with `columns` is 0 or more for what passes their bars."""
+        return _rows(points, queries, self.slack + (self.reach - self.length) / 2)
+
+    def certain(self, found: Found) -> NDArray[np.bool_]:
         """Whether each query has k cells within the distance that its bar lets pass."""
-        return np.asarray(self.found.squares[:, -1] <= self._reach)
+        return np.asarray(found.squares[:, -1] <= self.reach)
+
+
+def _rows(points: Points, queries: IntArray, bar: FloatArray | np.float32) -> SingleArray:
+    wide = np.ones((len(queries), points.centred.shape[1] + 2), dtype=np.float32)
+    wide[:, :-2], wide[:, -1] = points.centred[queries], bar
+    return wide
+
+
+class Tile:
+    """Room for the products of some rows and columns, to be used again and again: fresh memory is slow.
+
+    Parameters
+    ----------
+    pairs
+        Rows times columns, at most.
+    """
+
+    def __init__(self, pairs: int) -> None:
+        self._scores, self._mask = np.empty(pairs, dtype=np.float32), np.empty(pairs, dtype=np.bool_)
+
+    def passing(self, wide: SingleArray, tall: SingleArray) -> Hits:
+        """Hold `Bars.as_rows` against `columns`; cells are counted from the first column."""
+        pairs, shape = len(wide) * len(tall), (len(wide), len(tall))
+        np.matmul(wide, tall.T, out=self._scores[:pairs].reshape(shape))
+        flat = _flatnonzero(np.greater_equal(self._scores[:pairs], 0, out=self._mask[:pairs]))
+        row, column = np.divmod(flat, len(tall))
+        return Hits(row, column, self._scores[flat])
+
+
+def _flatnonzero(mask: NDArray[np.bool_]) -> IntArray:
+    """Find the few that are true: faster by half than NumPy's, which calls a function for each of them."""
+    if mask.size % 8:
+        return np.flatnonzero(mask)
+    words = np.flatnonzero(mask.view(np.uint64) != 0)
+    within = np.flatnonzero(mask.reshape(-1, 8)[words])
+    return np.asarray(8 * words[within >> 3] + (within & 7))
+
+
+class _Block(Candidates):
+    """Queries on their way through a haystack."""
+
+    def __init__(self, haystack: Haystack, queries: IntArray, k: int, bars: Bars) -> None:
+        super().__init__(haystack.points, queries, k)
+        self._cells, self._bars, self._wide = haystack.cells, bars, bars.as_rows(haystack.points, queries)
 
     def sweep(self, tall: SingleArray) -> None:
         """Hold every query against every column."""
-        scores = np.empty(len(self._wide) * _COLUMNS_AT_ONCE, dtype=np.float32)
-        hits: list[_Hits] = []
+        tile = Tile(len(self._wide) * min(_COLUMNS_AT_ONCE, len(tall)))
+        hits: list[Hits] = []
         room = limit = max(_HITS_TO_PRUNE, 4 * self._k * len(self._queries))
         for start in range(0, len(tall), _COLUMNS_AT_ONCE):
-            hits.append(self._passing(tall[start : start + _COLUMNS_AT_ONCE], start, scores))
-            room -= len(hits[-1].row)
+            met = tile.passing(self._wide, tall[start : start + _COLUMNS_AT_ONCE])
+            hits.append(Hits(met.row, self._cells[met.cell + start], met.score))
+            room -= len(met)
             if room < 0:
-                self._keep_best(hits)
+                self.keep_best(hits, self._bars.slack)
                 self._raise_bar()
                 hits, room = [], limit
-        self._keep_best(hits)
-
-    def _passing(self, tile: SingleArray, start: int, buffer: SingleArray) -> _Hits:
-        scores = buffer[: len(self._wide) * len(tile)].reshape(len(self._wide), len(tile))
-        np.matmul(self._wide, tile.T, out=scores)
-        flat = np.flatnonzero(scores >= 0)
-        row, column = np.divmod(flat, len(tile))
-        return _Hits(row, self._haystack.cells[column + start], buffer[flat])
+        if hits:
+            self.keep_best(hits, self._bars.slack)
 
     def _raise_bar(self) -> None:
         """Let pass only what may be nearer than the k-th of those met so far."""
         farthest = self.found.squares[:, -1].astype(np.float64)
-        bar = self._slack + (farthest - self._length) / 2
+        bar = self._bars.slack + (farthest - self._bars.length) / 2
         # Of cells in the same place as k others, later ones have higher row numbers and can't come first.
         self._wide[:, -1] = np.where(farthest == 0, _NEVER, np.fmin(self._wide[:, -1], bar))
-
-    def _keep_best(self, hits: list[_Hits]) -> None:
-        row = np.concatenate([each.row for each in hits]).astype(np.uint16)
-        order = np.argsort(row, kind="stable")
-        cell = np.concatenate([each.cell for each in hits])[order]
-        score = np.concatenate([each.score for each in hits])[order]
-        score[cell == self._queries[row[order]]] = -np.inf
-        count = np.bincount(row, minlength=len(self._queries))
-        end, bits = np.cumsum(count), np.frexp(count)[1]
-        held, self.found = self.found, Found.nothing(len(count), self._k, self._haystack.points)
-        # Rows of like width together: one query with very many hits must not widen the table of all.
-        for width in np.unique(bits):
-            rows = np.flatnonzero(bits == width)
-            at = (end - count)[rows, None] + np.arange(count[rows].max())
-            known = np.where(at < end[rows, None], score.take(at, mode="clip"), np.float32(-np.inf))
-            wanted = _promising(known, self._k, self._slack[rows])
-            self._rank(rows, np.hstack([held.cells[rows], _packed(cell.take(at, mode="clip"), wanted)]))
-
-    def _rank(self, rows: IntArray, cells: IntArray) -> None:
-        """Keep the nearest of `cells`, which ascend among equals; -1 is none."""
-        squares = self._distances(rows, cells)
-        order = np.argsort(squares, axis=1)
-        ranked = np.take_along_axis(squares, order, axis=1)
-        # A stable sort takes three times as long, and only rows with equals need it.
-        equal = (ranked[:, 1:] == ranked[:, :-1]).any(axis=1)
-        order[equal] = np.argsort(squares[equal], axis=1, kind="stable")
-        width = min(self._k, cells.shape[1])
-        self.found.cells[rows, :width] = np.take_along_axis(cells, order, axis=1)[:, :width]
-        self.found.squares[rows, :width] = ranked[:, :width]
-
-    def _distances(self, rows: IntArray, cells: IntArray) -> PointArray:
-        """Squared distances from each row's query, NaN for cell -1."""
-        exact = self._haystack.points.exact
-        squares = np.empty(cells.shape, dtype=exact.dtype)
-        step = max(1, _PAIRS_IN_CACHE // max(1, cells.shape[1]))
-        for start in range(0, len(rows), step):
-            part = slice(start, start + step)
-            apart = exact.take(cells[part], axis=0)
-            apart -= exact[self._queries[rows[part]]][:, None, :]
-            squares[part] = np.einsum("rcd,rcd->rc", apart, apart)
-        squares[cells < 0] = np.nan
-        return squares
-
-
-def _promising(score: SingleArray, k: int, slack: FloatArray) -> NDArray[np.bool_]:
-    """Mark what may be among the k nearest, whatever rounding did to the scores; shape (q, w)."""
-    width = score.shape[1]
-    if width <= k:
-        return score > -np.inf
-    lowest = np.partition(score, width - k, axis=1)[:, width - k] - 2 * slack
-    return (score >= lowest[:, None]) & (score > -np.inf)
-
-
-def _packed(cells: IntArray, wanted: NDArray[np.bool_]) -> IntArray:
-    """Move the wanted cells of each row to its front, in their order, with -1 behind them."""
-    count = wanted.sum(axis=1)
-    row, column = np.nonzero(wanted)
-    packed = np.full((len(cells), int(count.max())), -1)
-    packed[row, np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)] = cells[row, column]
-    return packed

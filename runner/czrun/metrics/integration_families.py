@@ -50,7 +50,7 @@ def integration_families(
         connectivity_family(embedded, labels),
         pcr_family(embedded, batches, before),
         *comparison,
-        partition_family(labels, embedded.clusters()),
+        partition_family(labels, embedded.clusters(), embedded.clusters_note()),
     )
     return (_with_overall(parts),)
 

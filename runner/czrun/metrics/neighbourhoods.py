@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from czrun.metrics.cell_scores import CellScores
 from czrun.metrics.embedded import Embedded
 from czrun.metrics.lisi import effective_groups
 from czrun.metrics.neighbours import Neighbours, nearest
+from czrun.metrics.sampling import error_of_mean, error_of_median
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -75,7 +76,8 @@ def cell_lisi(embedded: Embedded, groups: Mapping[str, IntArray]) -> dict[str, C
         found = effective_groups(neighbours, [groups[name] for name in scored], neighbours.k // 3)
         for name, effective in zip(scored, found, strict=True):
             share = (effective - 1) / groups[name].max()
-            scores[name] = _scored(embedded, share if name == "ilisi" else 1 - share)
+            share = share if name == "ilisi" else 1 - share
+            scores[name] = _scored(embedded, share, error=error_of_median)
     return scores
 
 
@@ -96,12 +98,17 @@ def cell_cilisi(embedded: Embedded, label: IntArray, batch: IntArray) -> CellSco
         values[cells[neighbours.queries]] = (effective - 1) / (len(names) - 1)
     if np.isnan(values).all():
         return CellScores.nowhere(embedded.n_obs, NO_PAIR_OF_BATCHES)
-    return CellScores(values, note=embedded.sampling_note())
+    return CellScores(values, note=embedded.sampling_note(error_of_mean(values)))
 
 
-def _scored(embedded: Embedded, values: FloatArray, note: str = "") -> CellScores:
-    note = "; ".join(text for text in (embedded.sampling_note(), note) if text)
-    return CellScores.at(embedded.queries, values, embedded.n_obs, note)
+def _scored(
+    embedded: Embedded,
+    values: FloatArray,
+    note: str = "",
+    error: Callable[[FloatArray], float] = error_of_mean,
+) -> CellScores:
+    texts = (embedded.sampling_note(error(values)), note)
+    return CellScores.at(embedded.queries, values, embedded.n_obs, "; ".join(filter(None, texts)))
 
 
 def _reason(embedded: Embedded, *causes: tuple[str, bool]) -> str:

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from czrun.errors import ScoringError
-from czrun.metrics.exact_search import QUERIES_AT_ONCE, Found, Haystack
+from czrun.metrics.candidates import Found
+from czrun.metrics.exact_search import QUERIES_AT_ONCE, Haystack, search_each
 from czrun.metrics.inverted_lists import Lists
+from czrun.metrics.mutual_search import search_all
 from czrun.metrics.points import Points, sound_points
 from czrun.metrics.threads import in_threads
 
@@ -48,6 +50,11 @@ class Neighbours:
     def k(self) -> int:
         """Cells found for each query, itself included."""
         return int(self.indices.shape[1])
+
+    @property
+    def note(self) -> str:
+        """What a reader of a value that follows from these must know; empty when they are exact."""
+        return "" if self.recall is None else f"on approximate neighbours, {self.recall:.1%} of them true"
 
     def first(self, k: int) -> Neighbours:
         """Keep the `k` nearest, itself included; all there are when there aren't as many."""
@@ -103,14 +110,14 @@ def nearest_approximate(embedding: NDArray[Any], k: int, seed: int = 0) -> Neigh
 def search_exactly(points: Points, queries: IntArray, k: int) -> Neighbours:
     """Find the `k` nearest cells of `queries`, all arguments known to be sound."""
     found = _themselves(queries, k)
-    if k > 1:
-        haystack = Haystack(points)
 
-        def search(start: int) -> None:
-            part = np.arange(start, min(start + QUERIES_AT_ONCE, len(queries)))
-            _enter(found, part, haystack.nearest(queries[part], k - 1), points)
+    def enter(places: IntArray, nearest: Found) -> None:
+        _enter(found, places, nearest, points)
 
-        _exhaust(in_threads(search, range(0, len(queries), QUERIES_AT_ONCE)))
+    if k > 1 and np.array_equal(queries, np.arange(len(points.exact))):
+        search_all(points, k - 1, enter)
+    elif k > 1:
+        search_each(points, queries, k - 1, enter)
     return found
 
 

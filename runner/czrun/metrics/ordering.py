@@ -14,6 +14,7 @@ from czrun.metrics.embedded import Embedded, as_embedded
 from czrun.metrics.families import Family, plain_value, undefined
 from czrun.metrics.neighbours import Neighbours
 from czrun.metrics.rank_correlations import KendallTally, SpearmanTally
+from czrun.metrics.sampling import error_of_mean
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -169,7 +170,9 @@ def alignment_family(
     gaps = np.abs(time[indices[:, 1 : k + 1]] - time[neighbours.queries][:, None]).mean(axis=1)
     notes = {}
     if len(neighbours.queries) < len(time):
-        notes[names[0]] = f"mean over {len(neighbours.queries):,} of {len(time):,} cells"
+        error = error_of_mean(gaps) / _mean_gap(time)
+        seen = f"on {len(neighbours.queries):,} of {len(time):,} cells"
+        notes[names[0]] = f"{seen}; standard error {error:.2g}"
     return Family(names, lambda unit, _: _AlignmentTally(time, neighbours.queries, gaps, unit), notes=notes)
 
 
@@ -196,6 +199,12 @@ def pseudotime_families(pseudotime: ArrayLike, times: ArrayLike) -> tuple[Family
         Family(spearman, lambda unit, _: SpearmanTally(ordered, time, unit)),
         Family(kendall, lambda unit, _: KendallTally(ordered, time, unit)),
     )
+
+
+def _mean_gap(time: FloatArray) -> float:
+    """Average |t_i - t_j| over pairs of two cells."""
+    n = len(time)
+    return float(2 * ((2 * np.arange(n) - n + 1) @ np.sort(time)) / (n * (n - 1)))
 
 
 class _AlignmentTally:

@@ -162,14 +162,20 @@ def n_clusters(clusters: ArrayLike) -> MetricValue:
     return _value("n_clusters", clusters, clusters)
 
 
-def partition_family(labels: ArrayLike, clusters: ArrayLike) -> Family:
-    """All of `METRICS` but AMI, which costs much more a replicate and has `ami_family`."""
-    return _family(tuple(name for name in METRICS if name != "ami"), labels, clusters)
+def partition_family(labels: ArrayLike, clusters: ArrayLike, note: str = "") -> Family:
+    """All of `METRICS` but AMI, which costs much more a replicate and has `ami_family`.
+
+    Parameters
+    ----------
+    note
+        What a reader must know of these clusters, see `Embedded.clusters_note`.
+    """
+    return _family(tuple(name for name in METRICS if name != "ami"), labels, clusters, note)
 
 
-def ami_family(labels: ArrayLike, clusters: ArrayLike) -> Family:
+def ami_family(labels: ArrayLike, clusters: ArrayLike, note: str = "") -> Family:
     """AMI on its own: its expectation is computed anew for every replicate."""
-    return _family(("ami",), labels, clusters)
+    return _family(("ami",), labels, clusters, note)
 
 
 def _value(name: str, labels: ArrayLike, clusters: ArrayLike) -> MetricValue:
@@ -177,12 +183,14 @@ def _value(name: str, labels: ArrayLike, clusters: ArrayLike) -> MetricValue:
     return plain_value(_of_codes((name,), label, cluster), name, len(label), METRICS[name].undefined)
 
 
-def _family(names: tuple[str, ...], labels: ArrayLike, clusters: ArrayLike) -> Family:
-    return _of_codes(names, *encode({"labels": labels, "clusters": clusters}))
+def _family(names: tuple[str, ...], labels: ArrayLike, clusters: ArrayLike, note: str) -> Family:
+    label, cluster = encode({"labels": labels, "clusters": clusters})
+    return _of_codes(names, label, cluster, note)
 
 
-def _of_codes(names: tuple[str, ...], label: IntArray, cluster: IntArray) -> Family:
+def _of_codes(names: tuple[str, ...], label: IntArray, cluster: IntArray, note: str = "") -> Family:
     def tally(unit: IntArray, share: IntArray) -> OverlapTally:
         return OverlapTally.of(names, label, cluster, unit, share)
 
-    return Family(names, tally, kinds=np.stack([label, cluster], axis=1))
+    notes = dict.fromkeys(names, note) if note else {}
+    return Family(names, tally, kinds=np.stack([label, cluster], axis=1), notes=notes)

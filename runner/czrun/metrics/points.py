@@ -12,7 +12,7 @@ from czrun.errors import ScoringError, listing
 
 PointArray = NDArray[np.float32] | NDArray[np.float64]
 
-_CENTRE_SAMPLE = 10_000
+_CENTRE_SAMPLE = 1000
 _ROWS_AT_ONCE = 16_384
 _FARTHEST = 1e36
 _USUAL_EXPONENT = 40
@@ -87,7 +87,7 @@ class Points:
 
     @classmethod
     def of(cls, array: PointArray) -> Points:
-        """Centre on the median of up to 10,000 cells: a few cells far off must not blur all others."""
+        """Centre on the median of up to 1,000 cells: a few cells far off must not blur all others."""
         step = -(-len(array) // _CENTRE_SAMPLE)
         centre = np.median(array[::step], axis=0).astype(np.float64)
         reach = float(np.maximum(array.max(axis=0) - centre, centre - array.min(axis=0)).max())

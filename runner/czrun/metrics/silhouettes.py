@@ -247,7 +247,7 @@ def _note(embedded: Embedded, values: FloatArray, group: IntArray) -> str:
     mean = np.bincount(group[known], weights=values[known])[present] / count[present]
     square = np.bincount(group[known], weights=values[known] ** 2)[present] / count[present]
     error = np.sqrt(((square - mean**2) / count[present]).sum()) / len(mean)
-    return f"{embedded.sampling_note()}; standard error {error:.2g}"
+    return embedded.sampling_note(error)
 
 
 def _family(scores: Mapping[str, _Scores], group: IntArray) -> Family:

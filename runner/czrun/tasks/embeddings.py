@@ -69,10 +69,12 @@ def measure_clustering(evidence: Evidence) -> Measured:
     from czrun.tasks.evidence import Measured
 
     codes, clusters = evidence.truth.codes("label"), evidence.answers.get("clusters")
+    note = ""
     if clusters is None:
-        clusters = Embedded(evidence.answers["embedding"], seed=SEED).clusters()
+        embedded = Embedded(evidence.answers["embedding"], seed=SEED)
+        clusters, note = embedded.clusters(), embedded.clusters_note()
     return Measured(
-        families=(partition_family(codes, clusters), ami_family(codes, clusters)),
+        families=(partition_family(codes, clusters, note), ami_family(codes, clusters, note)),
         n_items=len(codes),
         rows={"label": evidence.truth.texts("label"), "cluster": clusters},
     )

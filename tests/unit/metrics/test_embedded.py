@@ -80,7 +80,7 @@ class TestAllCells:
         embedded = Embedded(cells())
         assert np.array_equal(embedded.queries, np.arange(400))
         assert not embedded.is_sampled
-        assert embedded.sampling_note() == ""
+        assert embedded.sampling_note(0.5) == ""
 
 
 @pytest.mark.usefixtures("_sampled")
@@ -89,7 +89,9 @@ class TestVeryManyCells:
         embedded = Embedded(cells(), seed=4)
         assert len(set(embedded.queries.tolist())) == 50
         assert (np.diff(embedded.queries) > 0).all()
-        assert embedded.sampling_note() == "on 50 of 400 cells, drawn with seed 4"
+        assert embedded.sampling_note(0.01234) == (
+            "on 50 of 400 cells, drawn with seed 4; standard error 0.012"
+        )
 
     def test_same_seed_same_cells(self) -> None:
         assert np.array_equal(Embedded(cells(), 4).queries, Embedded(cells(seed=1), 4).queries)

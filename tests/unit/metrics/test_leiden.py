@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from czrun.errors import ScoringError
+from czrun.metrics import leiden as module
 from czrun.metrics.leiden import Edges, _Draws, leiden, umap_graph
 from czrun.metrics.neighbours import Neighbours, nearest
 from integration_cells import integrated
@@ -135,6 +136,20 @@ class TestLeiden:
         assert any(
             not np.array_equal(leiden(neighbours, 1), leiden(neighbours, seed)) for seed in range(2, 5)
         )
+
+    def test_igraph_asks_for_32_bits_at_a_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        # _Draws gives that many, whatever it is asked for.
+        asked = set()
+
+        class Watched(_Draws):
+            def __init__(self, seed: int) -> None:
+                super().__init__(seed)
+                draw = self.getrandbits
+                self.getrandbits = lambda k: asked.add(k) or draw(k)
+
+        monkeypatch.setattr(module, "_Draws", Watched)
+        leiden(nearest(integrated().embedding, 15), seed=42)
+        assert asked == {32}
 
     def test_igraph_draws_from_python_again_afterwards(self) -> None:
         def drawn() -> list[tuple[int, int]]:

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from czrun.errors import ScoringError
-from czrun.metrics import exact_search, inverted_lists, neighbours
+from czrun.metrics import exact_search, inverted_lists, mutual_search, neighbours
 from czrun.metrics.inverted_lists import Lists
 from czrun.metrics.neighbours import Neighbours, nearest, nearest_approximate
 from czrun.metrics.points import Points
@@ -38,7 +38,9 @@ def plainly(embedding: Array, k: int) -> Neighbours:
 @pytest.fixture
 def _narrow_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make few cells go the road of many: several blocks and tiles, a sample, several rounds of pruning."""
-    monkeypatch.setattr(neighbours, "QUERIES_AT_ONCE", 128)
+    monkeypatch.setattr(exact_search, "QUERIES_AT_ONCE", 128)
+    monkeypatch.setattr(mutual_search, "_BLOCK", 64)
+    monkeypatch.setattr(mutual_search, "_LEAST_SAMPLE", 100)
     monkeypatch.setattr(exact_search, "_COLUMNS_AT_ONCE", 64)
     monkeypatch.setattr(exact_search, "_SAMPLE", 100)
     monkeypatch.setattr(exact_search, "_HITS_TO_PRUNE", 2000)
@@ -62,9 +64,12 @@ class TestExact:
 
     @pytest.mark.usefixtures("_narrow_tiles")
     def test_bar_that_was_too_high_is_lowered(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(exact_search.Haystack, "_rank", lambda *_: 1)
-        embedding = clusters(1000)
-        assert np.array_equal(nearest(embedding, 60).indices, plainly(embedding, 60).indices)
+        monkeypatch.setattr(exact_search, "rank_in_sample", lambda *_: 1)
+        monkeypatch.setattr(mutual_search, "rank_in_sample", lambda *_: 1)
+        embedding, some = clusters(1000), np.arange(0, 1000, 3)
+        expected = plainly(embedding, 60).indices
+        assert np.array_equal(nearest(embedding, 60).indices, expected)
+        assert np.array_equal(nearest(embedding, 60, some).indices, expected[some])
 
     @pytest.mark.usefixtures("_narrow_tiles")
     def test_far_groups_of_near_cells(self) -> None:
@@ -120,6 +125,68 @@ class TestExact:
     def test_types(self) -> None:
         found = nearest(clusters(20), 3)
         assert (found.queries.dtype, found.indices.dtype, found.distances.dtype) == ("i8", "i4", "f4")
+
+
+@pytest.mark.usefixtures("_narrow_tiles")
+class TestAllCellsAmongThemselves:
+    """Pairs of cells are looked at once, by the one that reaches farther, for both."""
+
+    @pytest.mark.parametrize("n", [200, 201, 263, 264, 900])
+    @pytest.mark.parametrize("k", [2, 15])
+    def test_finds_what_each_finds_on_its_own(self, n: int, k: int) -> None:
+        embedding = clusters(n, seed=n)
+        apart = [nearest(embedding, k, queries) for queries in np.array_split(np.arange(n), 2)]
+        together = nearest(embedding, k)
+        assert np.array_equal(together.indices, np.concatenate([each.indices for each in apart]))
+        assert np.array_equal(together.distances, np.concatenate([each.distances for each in apart]))
+
+    def test_cells_that_reach_far_and_near_ones(self) -> None:
+        # Groups from a hundredth to a hundred wide: nearly every block meets others of another reach.
+        width = np.repeat(10.0 ** np.arange(-2, 3), 200)[:, None]
+        rng = np.random.default_rng(0)
+        embedding = (rng.normal(size=(1000, 6)) * width)[rng.permutation(1000)]
+        assert np.array_equal(nearest(embedding, 20).indices, plainly(embedding, 20).indices)
+
+    def test_cells_in_a_crowd_are_met_by_the_others(self) -> None:
+        # Three hundred in one place, some of them the nearest of cells around it.
+        rng = np.random.default_rng(1)
+        embedding = np.concatenate([np.zeros((300, 3)), rng.normal(size=(500, 3))])[rng.permutation(800)]
+        found, expected = nearest(embedding, 12), plainly(embedding, 12)
+        assert np.array_equal(found.indices, expected.indices)
+
+    def test_a_crowd_is_searched_for_on_its_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        alone: list[int] = []
+        plain = mutual_search.search_each
+
+        def watched(points: Points, queries: Array, k: int, enter: exact_search.Enter) -> None:
+            alone.extend(queries.tolist())
+            plain(points, queries, k, enter)
+
+        monkeypatch.setattr(mutual_search, "search_each", watched)
+        embedding = np.concatenate([np.zeros((300, 3)), np.random.default_rng(1).normal(size=(500, 3))])
+        nearest(embedding, 12)
+        # Of the others, few that have to search again.
+        assert set(range(300)) <= set(alone)
+        assert len(alone) == len(set(alone)) < 400
+
+    @pytest.mark.parametrize("far", [1e3, 1e15])
+    def test_one_cell_far_off_blurs_no_other(self, far: float) -> None:
+        embedding = clusters(700).astype(np.float64)
+        embedding[17] = far
+        found, expected = nearest(embedding, 10), plainly(embedding, 10)
+        rest = np.arange(700) != 17
+        assert np.array_equal(found.indices[rest], expected.indices[rest])
+
+    def test_too_many_neighbours_for_bars(self) -> None:
+        embedding = np.random.default_rng(2).integers(0, 40, size=(900, 3)).astype(np.float32)
+        assert np.array_equal(nearest(embedding, 800).indices, plainly(embedding, 800).indices)
+
+    @given(st.integers(0, 1000), st.integers(2, 30))
+    @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    def test_numbers_on_a_grid(self, seed: int, k: int) -> None:
+        rng = np.random.default_rng(seed)
+        embedding = rng.integers(0, rng.integers(3, 40), size=(int(rng.integers(200, 500)), 3)).astype(float)
+        assert np.array_equal(nearest(embedding, k).indices, plainly(embedding, k).indices)
 
 
 class TestDuplicates:
