@@ -12,15 +12,24 @@ from typing import TYPE_CHECKING, Any
 from czrun.version import __version__
 
 if TYPE_CHECKING:
-    from czrun.api import evaluate, score
+    from czrun.api import evaluate, prepare_data, score
     from czrun.options import EvaluateOptions
     from czrun.results import EvaluationResult
     from czrun.scoring import ScoreResult
 
-__all__ = ["EvaluateOptions", "EvaluationResult", "ScoreResult", "__version__", "evaluate", "score"]
+__all__ = [
+    "EvaluateOptions",
+    "EvaluationResult",
+    "ScoreResult",
+    "__version__",
+    "evaluate",
+    "prepare_data",
+    "score",
+]
 
 _HOMES = {
     "evaluate": "czrun.api",
+    "prepare_data": "czrun.api",
     "score": "czrun.api",
     "EvaluateOptions": "czrun.options",
     "EvaluationResult": "czrun.results",

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Unpack
 
-from pydantic import ValidationError
-
-from czrun.contract.image import describe
-from czrun.contract.job import Limits, XKind
-from czrun.datasets.catalogue import DEFAULT_DATASET, find_dataset
-from czrun.datasets.spec import ObsName
-from czrun.errors import UsageError, listing, unknown_name
+from czrun.datasets.spec import DatasetSpec
+from czrun.errors import UsageError
 from czrun.evaluation import run_evaluation
-from czrun.options import DEFAULT_LIMITS, DataOptions, EvaluateOptions
-from czrun.progress import Observer
-from czrun.quantities import parse_bytes, parse_seconds
+from czrun.keywords import DataKeywords, data_options, limits
+from czrun.leases import acquire
+from czrun.manifest import PreparedManifest
+from czrun.options import DEFAULT_LIMITS, EvaluateOptions, settle
+from czrun.preparation import prepare_folds
+from czrun.progress import Observer, Silent
 from czrun.results import EvaluationResult
-from czrun.split_plan import SplitChoice, SplitKind
+from czrun.storage import cache_home
 from czrun.tasks.registry import DEFAULT_TASK
 
 if TYPE_CHECKING:
@@ -30,25 +28,10 @@ if TYPE_CHECKING:
 
 def evaluate(
     image: str,
-    dataset: str | Path = DEFAULT_DATASET,
+    dataset: str | Path | DatasetSpec | None = None,
     task: str = DEFAULT_TASK,
     *,
-    label_key: str | None = None,
-    donor_key: str | None = None,
-    batch_key: str | None = None,
-    time_key: str | None = None,
-    obs: Mapping[str, str] | None = None,
-    anomaly: str | None = None,
-    split: str | None = None,
-    group_key: str | None = None,
-    split_key: str | None = None,
-    folds: int | None = None,
-    test_size: float = 0.2,
-    seed: int = 0,
     seeds: int = 1,
-    layer: str | None = None,
-    x: str | None = None,
-    drop_unlabelled: bool | None = None,
     params: Mapping[str, object] | None = None,
     cpus: float = DEFAULT_LIMITS.cpus,
     memory: str | int = DEFAULT_LIMITS.memory_bytes,
@@ -58,6 +41,7 @@ def evaluate(
     use_cache: bool = True,
     control: bool = True,
     observer: Observer | None = None,
+    **data: Unpack[DataKeywords],
 ) -> EvaluationResult:
     """Evaluate a model image on a data set.
 
@@ -65,14 +49,10 @@ def evaluate(
     ----------
     image
         Reference of a local image that follows the contract.
-    dataset, task, label_key, donor_key, batch_key, time_key, obs, anomaly, layer, x, drop_unlabelled
-        The cells and what is asked of them, see `data_options`.
-    split, group_key, split_key, folds, test_size
-        How cells are divided, see `data_options`.
-    seed
-        Seed of the split and the first seed of the model.
+    dataset, task
+        The cells and what is asked of them.
     seeds
-        How many seeds the model is fitted with.
+        How many seeds the model is fitted with; the first is `seed`, which is the split's as well.
     params
         The model's own parameters.
     cpus, memory, gpus, timeout
@@ -83,6 +63,8 @@ def evaluate(
         Whether to take earlier results, and to run the negative control beside.
     observer
         Is told of every step.
+    **data
+        As in `czrun.keywords.data_options`.
 
     Returns
     -------
@@ -96,26 +78,8 @@ def evaluate(
     """
     options = EvaluateOptions(
         image=image,
-        data=data_options(
-            dataset=dataset,
-            task=task,
-            label_key=label_key,
-            donor_key=donor_key,
-            batch_key=batch_key,
-            time_key=time_key,
-            obs=obs,
-            anomaly=anomaly,
-            split=split,
-            group_key=group_key,
-            split_key=split_key,
-            folds=folds,
-            test_size=test_size,
-            seed=seed,
-            layer=layer,
-            x=x,
-            drop_unlabelled=drop_unlabelled,
-        ),
-        seeds=_seeds(seed, seeds),
+        data=data_options(dataset, task, **data),
+        seeds=_seeds(data.get("seed", 0), seeds),
         params={name: str(value) for name, value in (params or {}).items()},
         limits=limits(cpus=cpus, memory=memory, gpus=gpus, timeout=timeout),
         output=Path(output),
@@ -127,11 +91,11 @@ def evaluate(
 
 def score(
     predictions: str | Path | None = None,
-    dataset: str | Path = DEFAULT_DATASET,
+    dataset: str | Path | DatasetSpec | None = None,
     task: str = DEFAULT_TASK,
     *,
     embedding: NDArray[np.floating[Any]] | str | None = None,
-    **data: Any,  # noqa: ANN401 - passed on as they are
+    **data: Unpack[DataKeywords],
 ) -> ScoreResult:
     """Score answers that are there already: no image, no container.
 
@@ -147,7 +111,7 @@ def score(
         In place of `predictions`: an embedding, shape (n_obs, n_dims), or the key of the data set's obsm that
         holds it.
     **data
-        As in `data_options`.
+        As in `czrun.keywords.data_options`.
 
     Returns
     -------
@@ -170,122 +134,55 @@ def score(
         raise UsageError(
             "Scoring takes either predictions or an embedding.", "Give one of --predictions and --obsm."
         )
-    options = data_options(dataset=dataset, task=task, **data)
+    options = data_options(dataset, task, **data)
     if isinstance(embedding, str):
         from czrun.h5ad import read_obsm
 
-        embedding = read_obsm(find_dataset(options.dataset).path, embedding)
+        spec = options.described()
+        path = spec.path
+        if path is None or (path.is_file() and path.suffix != ".h5ad"):
+            raise UsageError(
+                f"Data set {spec.name} is no .h5ad file, so it has no obsm {embedding!r}.",
+                "Name the .h5ad file that holds the embedding with --dataset.",
+            )
+        embedding = read_obsm(path, embedding)
     return score_predictions(options, Path(predictions) if predictions else None, embedding)
 
 
-def data_options(
-    *,
-    dataset: str | Path = DEFAULT_DATASET,
+def prepare_data(
+    dataset: str | Path | DatasetSpec | None = None,
     task: str = DEFAULT_TASK,
-    label_key: str | None = None,
-    donor_key: str | None = None,
-    batch_key: str | None = None,
-    time_key: str | None = None,
-    obs: Mapping[str, str] | None = None,
-    anomaly: str | None = None,
-    split: str | None = None,
-    group_key: str | None = None,
-    split_key: str | None = None,
-    folds: int | None = None,
-    test_size: float = 0.2,
-    seed: int = 0,
-    layer: str | None = None,
-    x: str | None = None,
-    drop_unlabelled: bool | None = None,
-) -> DataOptions:
-    """Say which cells, for which task, divided how.
+    *,
+    observer: Observer | None = None,
+    **data: Unpack[DataKeywords],
+) -> tuple[PreparedManifest, ...]:
+    """Prepare what `evaluate` would hand to containers, so that evaluating starts at once.
 
     Parameters
     ----------
-    dataset
-        A data set's name, an .h5ad file, an .npz of images, or a data set's YAML.
-    task
-        Task id.
-    label_key, donor_key, batch_key, time_key
-        obs columns with the label, the donor (by which intervals are clustered), the batch and the time.
-    obs
-        Further obs columns, contract name to the file's own.
-    anomaly
-        ``"COLUMN=VALUE,VALUE"``: cells with one of these values are anomalous.
-    split
-        ``holdout``, ``kfold``, ``group-holdout``, ``group-kfold``, ``predefined`` or ``whole``; None is what
-        the task does by default. A `group_key` makes the first two the next two.
-    group_key, split_key
-        obs columns with the groups to keep together, and with the words train and test.
-    folds
-        Number of folds of the k-fold kinds.
-    test_size
-        Share of cells to hold out, 0 to 1.
-    seed
-        Seed of the split.
-    layer, x
-        Which matrix (``X``, ``raw``, a layer), and what it holds (``counts``, ``log1p``, ...).
-    drop_unlabelled
-        Leave out cells without a label, or without what else the task needs.
+    dataset, task
+        The cells and what is asked of them.
+    observer
+        Is told of every step.
+    **data
+        As in `czrun.keywords.data_options`.
+
+    Returns
+    -------
+    What was prepared, one a fold; those that were there already too.
 
     Raises
     ------
-    UsageError
-        When something of it makes no sense.
+    CzrunError
+        When the data can't be had, or can't serve.
     """
-    named = {"label": label_key, "donor": donor_key, "batch": batch_key, "time": time_key}
-    column, _, values = (anomaly or "").partition("=")
-    named["anomaly"] = column or None
-    return DataOptions(
-        dataset=str(dataset),
-        task=task,
-        split=SplitChoice(
-            kind=_kind(split) if split else None,
-            folds=folds,
-            test_size=test_size,
-            seed=seed,
-            group_key=group_key,
-            split_key=split_key,
-        ),
-        obs=_obs_names({**(obs or {}), **{name: key for name, key in named.items() if key}}),
-        layer=layer,
-        x=x_kind(x),
-        anomalous=tuple(values.split(",")) if values else None,
-        drop_unlabelled=drop_unlabelled,
-    )
-
-
-def limits(*, cpus: float, memory: str | int, gpus: int, timeout: str | float) -> Limits:
-    """Read limits as people write them; raises UsageError with every problem."""
-    wall_s = parse_seconds(timeout) if isinstance(timeout, str) else timeout
-    size = parse_bytes(memory) if isinstance(memory, str) else memory
-    fields = {
-        **DEFAULT_LIMITS.model_dump(),
-        "cpus": cpus,
-        "memory_bytes": size,
-        "gpus": gpus,
-        "wall_s": wall_s,
-    }
+    watching = observer or Silent()
+    request = settle(data_options(dataset, task, **data), observer=watching)
+    lease = acquire(cache_home())
     try:
-        return Limits.model_validate(fields)
-    except ValidationError as error:
-        raise UsageError(
-            f"These limits can't be set:\n{listing(describe(error))}",
-            "For example --cpus 2 --memory 4GiB --timeout 30m.",
-        ) from error
-
-
-def _kind(name: str) -> SplitKind:
-    if name not in list(SplitKind):
-        raise unknown_name("split", name, list(SplitKind))
-    return SplitKind(name)
-
-
-def x_kind(name: str | None) -> XKind | None:
-    """Read a kind of X; raises UsageError."""
-    if name is not None and name not in list(XKind):
-        raise unknown_name("kind of X", name, list(XKind))
-    return XKind(name) if name else None
+        return prepare_folds(request, lease, watching)
+    finally:
+        lease.release()
 
 
 def _seeds(first: int, count: int) -> tuple[int, ...]:
@@ -294,11 +191,3 @@ def _seeds(first: int, count: int) -> tuple[int, ...]:
             f"seed {first}, seeds {count}: a seed is 0 or more, and there is at least one.", "Try --seeds 3."
         )
     return tuple(range(first, first + count))
-
-
-def _obs_names(names: Mapping[str, str]) -> dict[ObsName, str]:
-    valid = {str(name): name for name in get_args(ObsName)}
-    for name in names:
-        if name not in valid:
-            raise unknown_name("contract column", name, valid)
-    return {valid[name]: key for name, key in names.items()}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,15 @@ from czrun.contract.job import GeneIds, XKind
 
 Texts = npt.NDArray[np.object_]
 """An array of str, with None where a value is missing."""
+
+Names = npt.NDArray[Any]
+"""Cell ids: an array of str, of objects or of NumPy's StringDType, which holds a million in 16 MB where
+objects take 65."""
+
+Flags = npt.NDArray[np.bool_]
+
+_NULL_WORDS = frozenset({"", "nan", "none", "na", "<na>"})
+"""What people's files hold where they mean nothing."""
 
 _ENSEMBL = re.compile(r"^ENS[A-Z]*G\d{6,}(\.\d+)?$")
 
@@ -38,6 +48,22 @@ class Genes:
         """What the ids are: Ensembl when nine in ten look so, else symbols."""
         ensembl = sum(bool(_ENSEMBL.match(gene)) for gene in self.ids)
         return "ensembl" if ensembl >= 0.9 * len(self.ids) else "symbol"
+
+
+def has_value(text: str | None) -> bool:
+    """Tell whether a text says anything."""
+    return text is not None and text.strip().lower() not in _NULL_WORDS
+
+
+def is_missing(texts: Texts) -> Flags:
+    """Tell where a column has no value, shape (n,)."""
+    return each(texts, lambda text: not has_value(text))
+
+
+def each(texts: Texts, test: Callable[[str | None], bool]) -> Flags:
+    """Ask a question of each text, once for each value that there is; shape (n,)."""
+    answers = {text: test(text) for text in set(texts.tolist())}
+    return np.fromiter((answers[text] for text in texts), dtype=np.bool_, count=len(texts))
 
 
 @dataclass(frozen=True)
@@ -75,15 +101,28 @@ class Categorical:
 
     def used(self) -> Categorical:
         """Return the same column without the values that no cell has."""
-        present, codes = np.unique(self.codes, return_inverse=True)
-        return Categorical(codes.astype(np.int32), tuple(self.categories[code] for code in present.tolist()))
+        is_used = np.bincount(self.codes, minlength=len(self.categories)) > 0
+        number = (np.cumsum(is_used) - 1).astype(np.int32)
+        kept = tuple(text for text, used in zip(self.categories, is_used.tolist(), strict=True) if used)
+        return Categorical(number[self.codes], kept)
+
+
+def repeated(names: Names) -> list[str]:
+    """Return the names that occur twice or more, in sorted order."""
+    # By their hashes, 8 bytes each: equal names have equal ones, so nearly always this is the answer.
+    hashes = np.fromiter(map(hash, names), dtype=np.int64, count=len(names))
+    ordered = np.sort(hashes)
+    if not (suspects := np.unique(ordered[1:][ordered[1:] == ordered[:-1]])).size:
+        return []
+    counts = Counter(names[np.isin(hashes, suspects)].tolist())
+    return sorted(str(name) for name, count in counts.items() if count > 1)
 
 
 @dataclass(frozen=True)
 class Numeric:
-    """A numeric obs column: float64, or bool; shape (n_obs,)."""
+    """A numeric obs column: float64, int32 or bool; shape (n_obs,)."""
 
-    values: npt.NDArray[np.float64] | npt.NDArray[np.bool_]
+    values: npt.NDArray[np.float64] | npt.NDArray[np.int32] | npt.NDArray[np.bool_]
 
     def take(self, rows: npt.NDArray[np.int64]) -> Numeric:
         """Return the same column for some rows."""
@@ -106,11 +145,16 @@ class ObsSource(Protocol):
         """Names of the obs columns, in the source's own words."""
         ...
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the source guessed, left out or changed, for people."""
+        ...
+
     def column(self, key: str) -> Texts:
         """Return one obs column as text, shape (n_obs,)."""
         ...
 
-    def obs_names(self) -> Texts:
+    def obs_names(self) -> Names:
         """Return the source's own cell ids, shape (n_obs,)."""
         ...
 
@@ -119,11 +163,32 @@ class ObsSource(Protocol):
         ...
 
 
-class ImageSource(ObsSource, Protocol):
-    """One image a cell. All methods raise DatasetError."""
+@dataclass(frozen=True)
+class ImageBlock:
+    """Images of some cells.
 
-    def images(self) -> npt.NDArray[np.uint8]:
-        """Return all images, shape (n_obs, height, width, channels)."""
+    Attributes
+    ----------
+    rows
+        Numbers of the cells, shape (k,).
+    images
+        Their images, uint8, shape (k, height, width, channels).
+    """
+
+    rows: npt.NDArray[np.int64]
+    images: npt.NDArray[np.uint8]
+
+
+class ImageSource(ObsSource, Protocol):
+    """One image a cell, read in pieces. All methods raise DatasetError."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of every image."""
+        ...
+
+    def image_blocks(self) -> Iterator[ImageBlock]:
+        """Yield every image once, in the order that reads best, in blocks of bounded size."""
         ...
 
 

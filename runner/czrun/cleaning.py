@@ -10,7 +10,7 @@ from czrun.leases import is_alive, living, sweep
 from czrun.records import RECORD_FILE, is_abandoned, run_folders
 from czrun.storage import cache_home, folder_bytes, remove_tree, storage_errors
 
-CACHES = ("prepared", "fits", "predictions", "scores")
+CACHES = ("prepared", "groups", "fits", "predictions", "scores")
 
 
 @dataclass(frozen=True)

@@ -8,20 +8,19 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from czrun.cells import Categorical, Column, Numeric, ObsSource, Texts
+from czrun.cells import Categorical, Column, Flags, Numeric, ObsSource, Texts, each, is_missing
 from czrun.contract.job import UNASSIGNED
+from czrun.datasets.matching import column_key
 from czrun.datasets.spec import DatasetSpec, ObsName
+from czrun.domains import context_column
 from czrun.errors import DatasetError, listing
 from czrun.split_plan import SplitPlan
 from czrun.splits import Codes, Rows
 from czrun.tasks.base import Task
 
-Flags = npt.NDArray[np.bool_]
-
 CONTROL = "control"
 """What a model reads as the perturbation of a control cell, whatever the data set calls it."""
 
-_NULL_LABELS = frozenset({"", "nan", "none", "na", "<na>"})
 _TRUE_WORDS = frozenset({"true", "1", "1.0", "yes"})
 _CONTROL_WORDS = frozenset(
     {"control", "ctrl", "non-targeting", "nt", "unperturbed", "untreated", "dmso", "vehicle", "unstimulated"}
@@ -34,6 +33,7 @@ class ColumnReader:
 
     def __init__(self, source: ObsSource, spec: DatasetSpec, plan: SplitPlan, task: Task) -> None:
         self._source, self._spec, self._plan = source, spec, plan
+        self.group_key = column_key(source, spec, plan.group_key) if plan.group_key else None
         required = dict.fromkeys((*task.fit_obs, *task.predict_obs, *task.truth))
         # What a model gets of a column it gets of every cell; what only scoring uses may stay away.
         shown = [name for name in task.optional_obs if self._has(name)]
@@ -41,6 +41,7 @@ class ColumnReader:
         self._helpful = tuple(name for name in task.optional_truth if name not in self._names)
         # Which cells are controls may stand in the perturbation column itself.
         self._needed = tuple(name for name in self._names if name != "is_control" or self._has(name))
+        self._read: dict[str, Texts] = {}
         self.problems: list[str] = []
         self.notes: list[str] = []
 
@@ -50,7 +51,8 @@ class ColumnReader:
         unnamed = [name for name, key in keys.items() if not key]
         named = {str(name): str(key) for name, key in self._spec.obs.items()}
         flags = {key: _flag(name) for name, key in {**named, **keys}.items() if key}
-        for key, flag in ((self._plan.group_key, "--group-key"), (self._plan.split_key, "--split-key")):
+        group_key = self.group_key or self._plan.group_key
+        for key, flag in ((group_key, "--group-key"), (self._plan.split_key, "--split-key")):
             if key:
                 flags.setdefault(key, f"{flag} COLUMN")
         absent = sorted(key for key in flags if key not in self._source.columns)
@@ -65,12 +67,12 @@ class ColumnReader:
                 f"Name the right one with {' '.join(right)}.",
             )
 
-    def rows(self) -> Rows:
-        """Return the rows that have all that the task needs; raises DatasetError where there are none."""
-        complete = np.ones(self._source.n_obs, dtype=bool)
+    def rows(self, kept: Rows) -> Rows:
+        """Return those rows that have all that the task needs; raises DatasetError where there are none."""
+        complete = np.ones(len(kept), dtype=bool)
         for name in self._needed:
             key = self._key(name)
-            missing = _is_missing(self._source.column(key))
+            missing = is_missing(self._texts_of(key)[kept])
             if count := int(missing.sum()):
                 self._tell_missing(count, key, len(missing))
             complete &= ~missing
@@ -78,14 +80,14 @@ class ColumnReader:
             self.problems = self.problems or ["no cell has all that the task needs"]
             self.refuse_problems()
         # Where incomplete cells are a problem, the other checks look at the complete ones: None is no class.
-        return np.flatnonzero(complete)
+        return kept[complete]
 
     def names(self, rows: Rows) -> Iterator[str]:
         """Yield the columns that there are, those that only help scoring where they are complete."""
         yield from self._names
         for name in filter(self._has, self._helpful):
             key = self._key(name)
-            if count := int(_is_missing(self._source.column(key)[rows]).sum()):
+            if count := int(is_missing(self._texts_of(key)[rows]).sum()):
                 self.notes.append(f"{count:,} cells have no {key!r}, so scores make no use of it")
             else:
                 yield name
@@ -105,7 +107,7 @@ class ColumnReader:
         if name == "is_control":
             return Numeric(self._is_control(rows))
         key = self._key(name)
-        texts = self._source.column(key)[rows]
+        texts = self._texts_of(key)[rows]
         if name == "time":
             return Numeric(self._times(key, texts))
         if name == "anomaly":
@@ -116,14 +118,20 @@ class ColumnReader:
         self._check_values(name, key, names, codes)
         return Categorical(codes, names)
 
-    def grouping(self, key: str | None, rows: Rows) -> Codes | None:
+    def grouping(self, rows: Rows) -> Categorical | None:
         """Encode the column by which a split is grouped."""
+        key = self.group_key
         if not key:
             return None
-        texts = self._source.column(key)[rows]
+        texts = self._texts_of(key)[rows]
         if count := sum(text is None for text in texts):
             self.problems.append(f"{count:,} cells have no {key!r}, by which the split is grouped")
-        return encode(texts)[1]
+        names, codes = encode(texts)
+        return Categorical(codes, names)
+
+    def control_cells(self, rows: Rows) -> Flags | None:
+        """Tell which cells are controls, where the task knows controls."""
+        return self._is_control(rows) if "is_control" in self._names else None
 
     def refuse_problems(self) -> None:
         """Raise DatasetError with everything that was found."""
@@ -133,10 +141,20 @@ class ColumnReader:
                 "Mend the columns named above.",
             )
 
+    def _texts_of(self, key: str) -> Texts:
+        if key not in self._read:
+            self._read[key] = self._source.column(key)
+        return self._read[key]
+
     def _key(self, name: str) -> str:
-        if name == "context" and "context" not in self._spec.obs and self._plan.group_key:
-            return self._plan.group_key
+        if name == "context" and "context" not in self._spec.obs and (key := self._context_key()):
+            return key
         return self._spec.key_for(cast(ObsName, name)) or ""
+
+    def _context_key(self) -> str | None:
+        """Return the column by which contexts are held out, where that isn't the perturbation itself."""
+        key = self.group_key or self._plan.group_key or context_column(self._plan, self._source, self._spec)
+        return None if key == self._spec.key_for("perturbation") else key
 
     def _has(self, name: str) -> bool:
         return self._key(name) in self._source.columns
@@ -144,17 +162,17 @@ class ColumnReader:
     def _is_control(self, rows: Rows) -> Flags:
         key, perturbation = self._key("is_control"), self._key("perturbation")
         if key in self._source.columns:
-            words = [str(text).strip().lower() in _TRUE_WORDS for text in self._source.column(key)[rows]]
+            texts, wanted = self._texts_of(key)[rows], _TRUE_WORDS
         else:
-            texts = self._source.column(perturbation)[rows]
-            words = [str(text).strip().lower() in _CONTROL_WORDS for text in texts]
-        if not any(words) or all(words):
-            which = "no cell is" if not any(words) else "every cell is"
+            texts, wanted = self._texts_of(perturbation)[rows], _CONTROL_WORDS
+        is_control = each(texts, lambda text: str(text).strip().lower() in wanted)
+        if not is_control.any() or is_control.all():
+            which = "no cell is" if not is_control.any() else "every cell is"
             self.problems.append(
                 f"{which} a control: name a column that says so with --obs is_control=COLUMN, or call "
                 f"control cells {CONTROL!r} in {perturbation!r}"
             )
-        return np.array(words, dtype=bool)
+        return is_control
 
     def _perturbations(self, key: str, texts: Texts, is_control: Flags) -> Texts:
         if count := int((~is_control & (texts == CONTROL)).sum()):
@@ -179,9 +197,9 @@ class ColumnReader:
         return times
 
     def _anomalies(self, key: str, texts: Texts) -> Flags:
-        found = np.isin(texts.astype(str), list(self._spec.anomalous))
+        found = each(texts, lambda text: str(text) in self._spec.anomalous)
         if not found.any() or found.all():
-            values = ", ".join(repr(value) for value in np.unique(texts.astype(str))[:8].tolist())
+            values = ", ".join(repr(value) for value in sorted(set(map(str, texts)))[:8])
             self.problems.append(
                 f"{'no' if not found.any() else 'every'} cell's {key!r} is one of "
                 f"{', '.join(map(repr, self._spec.anomalous))}; it holds {values}: "
@@ -209,11 +227,10 @@ def _flag(name: str) -> str:
     return "--anomaly COLUMN=VALUE" if name == "anomaly" else f"--obs {name}=COLUMN"
 
 
-def _is_missing(texts: Texts) -> Flags:
-    return np.array([text is None or text.strip().lower() in _NULL_LABELS for text in texts], dtype=bool)
-
-
 def encode(texts: Texts) -> tuple[tuple[str, ...], Codes]:
     """Return the values in sorted order, and each text as a number into them."""
-    values, codes = np.unique(texts.astype(str), return_inverse=True)
-    return tuple(str(value) for value in values), codes.astype(np.int32)
+    found = {text: str(text) for text in set(texts.tolist())}
+    values = sorted(set(found.values()))
+    number = {value: code for code, value in enumerate(values)}
+    code_of = {text: number[value] for text, value in found.items()}
+    return tuple(values), np.fromiter((code_of[text] for text in texts), dtype=np.int32, count=len(texts))

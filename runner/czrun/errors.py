@@ -37,6 +37,10 @@ class DatasetError(CzrunError):
     exit_code = 3
 
 
+class LeakError(DatasetError):
+    """Prepared data that would tell a model what it is asked, and so were not published."""
+
+
 class ContractError(CzrunError):
     """An image, or a file that it wrote, that breaks the model-image contract."""
 
@@ -89,6 +93,12 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:
     near = get_close_matches(name, names, n=1, cutoff=0.5)
     guess = f"Did you mean {near[0]!r}? " if near else ""
     return UsageError(f"There is no {kind} {name!r}.", f"{guess}Valid: {', '.join(names) or '(none)'}.")
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """Return what to add to a complaint about a name: the valid one that it is most like, or nothing."""
+    near = get_close_matches(name, sorted(valid), n=1, cutoff=0.5)
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def listing(problems: Iterable[str], limit: int = 20) -> str:

@@ -14,9 +14,10 @@ from czrun.contract.outcome import Status
 from czrun.engines.base import Engine, EngineInfo
 from czrun.errors import Cancelled, ContractError, CzrunError, EngineError, listing
 from czrun.leases import Lease, acquire, is_alive, sweep
-from czrun.manifest import PreparedManifest, PrepareRequest
+from czrun.manifest import PrepareRequest
 from czrun.options import EvaluateOptions, settle
 from czrun.plan import Candidate, Trial, plan_trials
+from czrun.preparation import prepare_folds
 from czrun.progress import Observer, Phase, PhaseEvent, Silent
 from czrun.records import (
     DatasetRecord,
@@ -65,7 +66,7 @@ def run_evaluation(
     Cancelled
         On Ctrl-C or SIGTERM: containers are stopped, and the record says so.
     """
-    request = settle(options.data)
+    request = settle(options.data, observer=observer)
     lease = acquire(cache_home())
     try:
         engine = (connect or _default_engine)()
@@ -106,7 +107,7 @@ class _Road:
         self.engine.reap(lambda owner: is_alive(home, owner))
         sweep(home)
         entries, control_note = self._admit_all(began)
-        manifests = self._prepare()
+        manifests = prepare_folds(self.request, self.lease, self.observer)
         for entry in entries:
             entry.trials = plan_trials(
                 entry.candidate, self.task, manifests, self.options.seeds, self.options.limits
@@ -230,21 +231,6 @@ class _Road:
         if control.image.digest == model.image.digest:
             return None, "the model is the control"
         return control, ""
-
-    def _prepare(self) -> tuple[PreparedManifest, ...]:
-        began, home = time.monotonic(), cache_home()
-        folds = range(self.request.plan.n_folds)
-        is_cached = all(self.request.is_prepared(home, fold) for fold in folds)
-        if not is_cached:
-            self.observer.on_event(PhaseEvent(Phase.PREPARE))
-            # Imported here: prepared data need no NumPy and no h5py to be found again.
-            from czrun.prepare import prepare
-
-            prepare(self.request, home, self.lease)
-        manifests = tuple(self.request.manifest(home, fold) for fold in folds)
-        sizes = f"{manifests[0].n_fit:,} + {manifests[0].n_predict:,} cells"
-        self._tell(Phase.PREPARE, began, cached=is_cached, message=sizes)
-        return manifests
 
     def _run_plan(self, entries: list[Entry], started: str) -> RunPlan:
         keys = {

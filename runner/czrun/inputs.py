@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -10,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from czrun.arrangement import Condition
-from czrun.cells import Categorical, CellSource, Column, Genes, ImageSource, RowBlock, Texts
+from czrun.cells import Categorical, CellSource, Column, Genes, ImageSource, Texts
 from czrun.errors import StorageError
-from czrun.model_input import H5adWriter
+from czrun.model_input import H5adWriter, Ids, NpyWriter
 from czrun.splits import Rows
 
+_IDS_AT_ONCE = 1 << 16
 _DISK_FLOOR_BYTES = 128 * 1024**2
 
 
@@ -31,8 +32,8 @@ class Part:
         Where they go: the phase's folder, and what the files there are called by.
     rows
         Rows of the source, in the order of the files.
-    ids
-        The cells' new ids.
+    opaque
+        The cells' new ids, 16 bytes each.
     obs
         Columns by contract name.
     """
@@ -40,8 +41,13 @@ class Part:
     folder: str
     view: str
     rows: Rows
-    ids: Texts
+    opaque: Ids
     obs: Mapping[str, Column]
+
+    @property
+    def ids(self) -> Texts:
+        """The cells' new ids as texts."""
+        return self.opaque.astype(str).astype(object)
 
     @property
     def cells_file(self) -> str:
@@ -71,36 +77,45 @@ def write_cells(stage: Path, parts: Sequence[Part], source: CellSource, genes: G
         for part in parts:
             path = stage / part.cells_file
             path.parent.mkdir(mode=0o755, exist_ok=True)
-            writer = H5adWriter(path, part.ids, genes, part.obs, nnz[part.rows])
+            writer = H5adWriter(path, part.opaque, genes, part.obs, nnz[part.rows])
             place = np.full(source.n_obs, -1, dtype=np.int64)
             place[part.rows] = np.arange(len(part.rows))
             targets.append((files.enter_context(writer), place))
+        del nnz
         for block in source.blocks():
+            here = slice(block.start, block.start + len(block.indptr) - 1)
             for writer, place in targets:
-                _scatter(block, writer, place)
-
-
-def _scatter(block: RowBlock, writer: H5adWriter, place: npt.NDArray[np.int64]) -> None:
-    data = np.ascontiguousarray(block.data).data.cast("B")
-    indices = np.ascontiguousarray(block.indices).data.cast("B")
-    bounds = (block.indptr * 4).tolist()
-    rows = slice(block.start, block.start + len(bounds) - 1)
-    for row, target in enumerate(place[rows].tolist()):
-        if target >= 0:
-            piece = slice(bounds[row], bounds[row + 1])
-            writer.write_row(target, data[piece], indices[piece])
+                chosen = np.flatnonzero(place[here] >= 0)
+                writer.append(place[here][chosen], block, chosen)
 
 
 def write_images(stage: Path, parts: Sequence[Part], source: ImageSource) -> None:
-    """Write each part's images and the table of its cells; raises StorageError when there is no room."""
-    images = source.images()
-    _check_room(stage, sum(len(part.rows) * images[0].nbytes for part in parts))
-    for part in parts:
-        array, table = (stage / name for name in part.image_files)
-        array.parent.mkdir(mode=0o755, exist_ok=True)
-        np.save(array, images[part.rows])
-        columns = {"cell_id": part.ids.tolist(), **{name: _texts(part.obs[name]) for name in part.obs}}
-        _write_table(table, columns)
+    """Lay each part's images and the table of its cells out, then stream the source once.
+
+    Raises
+    ------
+    DatasetError
+        When the source can't be read.
+    StorageError
+        When there is no room.
+    """
+    shape = source.image_shape
+    _check_room(stage, sum(len(part.rows) for part in parts) * math.prod(shape))
+    with ExitStack() as files:
+        targets = []
+        for part in parts:
+            array, table = (stage / name for name in part.image_files)
+            array.parent.mkdir(mode=0o755, exist_ok=True)
+            columns = {"cell_id": part.ids.tolist(), **{name: _texts(part.obs[name]) for name in part.obs}}
+            _write_table(table, columns)
+            place = np.full(source.n_obs, -1, dtype=np.int64)
+            place[part.rows] = np.arange(len(part.rows))
+            targets.append((files.enter_context(NpyWriter(array, (len(part.rows), *shape))), place))
+        for block in source.image_blocks():
+            for writer, place in targets:
+                for image, target in zip(block.images, place[block.rows].tolist(), strict=True):
+                    if target >= 0:
+                        writer.write_row(target, image)
 
 
 def write_conditions(path: Path, conditions: Sequence[Condition]) -> None:
@@ -139,7 +154,15 @@ def _check_room(stage: Path, n_bytes: int) -> None:
         )
 
 
-def opaque_ids(rng: np.random.Generator, count: int) -> Texts:
-    """Draw ids that say nothing: 64 random bits in hexadecimal, each different."""
-    numbers = np.unique(rng.integers(0, 1 << 63, size=count + 8, dtype=np.int64))
-    return np.array([f"{number:016x}" for number in rng.permutation(numbers)[:count]], dtype=object)
+def opaque_ids(rng: np.random.Generator, count: int) -> Ids:
+    """Draw ids that say nothing: 63 random bits in hexadecimal, each different."""
+    numbers = rng.integers(0, 1 << 63, size=count + 8, dtype=np.int64)
+    # Not np.unique: of a million numbers it makes a table of hashes first, ten times as slow and as big.
+    numbers.sort()
+    numbers = numbers[np.concatenate([[True], numbers[1:] != numbers[:-1]])]
+    rng.shuffle(numbers)
+    ids = np.empty(count, dtype="S16")
+    for start in range(0, count, _IDS_AT_ONCE):
+        piece = numbers[start : min(start + _IDS_AT_ONCE, count)].astype(">i8")
+        ids[start : start + len(piece)] = np.frombuffer(piece.tobytes().hex().encode(), dtype="S16")
+    return ids

@@ -16,7 +16,7 @@ from czrun.split_plan import SplitPlan
 from czrun.storage import content_key, file_sha256
 from czrun.tasks.base import Task
 
-PREPARER_VERSION = 3
+PREPARER_VERSION = 4
 """Raised when the same request would give other files."""
 
 
@@ -40,6 +40,7 @@ class PreparedManifest(ContractModel):
     predict_inputs: tuple[InputFile, ...]
     truth_sha256: Sha256
     notes: tuple[str, ...] = ()
+    tested: tuple[str, ...] = ()
 
     @property
     def views(self) -> dict[str, int]:
@@ -74,28 +75,27 @@ class PrepareRequest:
     spec
         The data set.
     sha256
-        Hash of its file.
+        Hash of its files.
     task
         Says which obs columns each phase holds.
     plan
         The split.
+    notes
+        Where the cells came from, for people; determined by what is above.
     """
 
     spec: DatasetSpec
     sha256: str
     task: Task
     plan: SplitPlan
+    notes: tuple[str, ...] = ()
 
     def key(self, fold: int) -> str:
         """Return the content key of one fold."""
-        # The name, the place and the papers of a data set don't change its cells.
-        meaning = self.spec.model_dump(
-            mode="json", exclude={"name", "path", "title", "source", "license", "split_key"}
-        )
         return content_key(
             {
                 "source": self.sha256,
-                "meaning": meaning,
+                "meaning": self.spec.meaning(),
                 "fit_obs": self.task.fit_obs,
                 "predict_obs": self.task.predict_obs,
                 "truth": self.task.truth,

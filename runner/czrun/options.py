@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any, cast
 
 from czrun.contract.job import Limits, XKind
-from czrun.datasets.catalogue import DEFAULT_DATASET, find_dataset, open_obs
+from czrun.datasets.catalogue import DEFAULT_DATASET, find_dataset
+from czrun.datasets.joining import as_one, join_split
+from czrun.datasets.locate import locate
 from czrun.datasets.spec import DatasetSpec, ObsName
 from czrun.errors import UsageError
+from czrun.group_counts import counted
 from czrun.manifest import PrepareRequest
+from czrun.progress import Observer
 from czrun.split_plan import SplitChoice, SplitKind
-from czrun.storage import file_sha256
+from czrun.storage import cache_home
 from czrun.tasks.registry import DEFAULT_TASK, find_task
 
 DEFAULT_LIMITS = Limits(
@@ -33,7 +37,7 @@ class DataOptions:
     Attributes
     ----------
     dataset
-        Name, file or YAML of the data set.
+        The data set, or its name, file or YAML.
     task
         Task id.
     split
@@ -44,7 +48,7 @@ class DataOptions:
         See `DatasetSpec`; None leaves what the data set says.
     """
 
-    dataset: str = DEFAULT_DATASET
+    dataset: str | DatasetSpec = DEFAULT_DATASET
     task: str = DEFAULT_TASK
     split: SplitChoice = field(default_factory=SplitChoice)
     obs: Mapping[ObsName, str] = field(default_factory=dict)
@@ -52,6 +56,11 @@ class DataOptions:
     x: XKind | None = None
     anomalous: tuple[str, ...] | None = None
     drop_unlabelled: bool | None = None
+
+    def described(self) -> DatasetSpec:
+        """Return the data set's own description, changed where these options say otherwise."""
+        spec = self.dataset if isinstance(self.dataset, DatasetSpec) else find_dataset(self.dataset)
+        return _as_said(spec, self)
 
 
 @dataclass(frozen=True)
@@ -88,7 +97,9 @@ class EvaluateOptions:
     control: bool = True
 
 
-def settle(options: DataOptions, default_split: SplitKind | None = None) -> PrepareRequest:
+def settle(
+    options: DataOptions, default_split: SplitKind | None = None, observer: Observer | None = None
+) -> PrepareRequest:
     """Settle what the data set is (its own description, changed where a flag says otherwise) and the split.
 
     Parameters
@@ -98,6 +109,8 @@ def settle(options: DataOptions, default_split: SplitKind | None = None) -> Prep
     default_split
         Where nobody chose one, in place of the task's own. Only this may be `SplitKind.WHOLE` for a
         supervised task: nothing is fitted when predictions are scored that are there already.
+    observer
+        Is told how far cells are that have to be fetched.
 
     Raises
     ------
@@ -105,21 +118,26 @@ def settle(options: DataOptions, default_split: SplitKind | None = None) -> Prep
         When what was asked for makes no sense, or there is no such data.
     """
     task = find_task(options.task)
-    spec = find_dataset(options.dataset)
-    changes: dict[str, Any] = {"obs": {**spec.obs, **options.obs}}
-    for name in ("layer", "x", "anomalous", "drop_unlabelled"):
-        if (value := getattr(options, name)) is not None:
-            changes[name] = value
-    spec = DatasetSpec.model_validate({**spec.model_dump(), **changes})
+    spec = options.described()
     group_key = spec.key_for(cast(ObsName, task.default_group)) if task.default_group else None
-    default = default_split or task.default_split
+    default = join_split(spec, options.split, default_split or task.default_split)
     plan = options.split.settle(default, task.default_folds, group_key, spec.split_key)
     if plan.kind is SplitKind.WHOLE and task.is_supervised and not default_split:
         raise UsageError(
             f"--split whole would show fit what {task.id} asks of predict.",
             "Choose holdout, kfold, or one of the group splits.",
         )
-    if not spec.path.is_file() or not spec.path.stat().st_size:
-        # The reader knows every way in which a path can be wrong.
-        open_obs(spec, task.modality)
-    return PrepareRequest(spec, file_sha256(spec.path), task, plan)
+    located = locate(spec, observer)
+    return counted(PrepareRequest(located.spec, located.sha256, task, plan, located.notes), cache_home())
+
+
+def _as_said(spec: DatasetSpec, options: DataOptions) -> DatasetSpec:
+    """Change a data set's description where the options say otherwise."""
+    changes: dict[str, Any] = {"obs": {**spec.obs, **options.obs}}
+    for name in ("layer", "x", "anomalous", "drop_unlabelled"):
+        if (value := getattr(options, name)) is not None:
+            changes[name] = value
+    if spec.join:
+        sides = {side: _as_said(getattr(spec.join, side), options) for side in ("train", "test")}
+        return as_one(spec.model_copy(update={"join": spec.join.model_copy(update=sides)}))
+    return DatasetSpec.model_validate({**spec.model_dump(), **changes})

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from czrun.contract.job import UNASSIGNED
 from czrun.npy import read_float_array
-from czrun.tasks.base import Content
+from czrun.tasks.base import Content, OutputSlot
 from czrun.untrusted import RefusedFileError, open_folder, read_plain
 
 _BYTES_PER_ROW = 2048
@@ -57,6 +57,11 @@ class WantedFile:
     content: Content
     required: bool
     shape: tuple[int | None, ...] = ()
+
+    @classmethod
+    def of(cls, slot: OutputSlot, sizes: Mapping[str, int]) -> WantedFile:
+        """Return what is looked for where a task has this slot and its axes have these sizes."""
+        return cls(slot.name, slot.content, slot.required, slot.shape(sizes))
 
     @property
     def key(self) -> str:

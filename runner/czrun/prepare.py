@@ -14,7 +14,8 @@ Memory stays flat: the source is read once in blocks, and each row is put straig
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,14 +24,18 @@ import numpy as np
 
 from czrun.annotations import Annotated, annotate
 from czrun.arrangement import Arrangement, arrange
-from czrun.cells import Categorical, CellSource, Column, ImageSource
+from czrun.audit import audit_prepared
+from czrun.cells import Categorical, CellSource, Column, ImageSource, Names, Numeric
 from czrun.contract.job import INPUT_DIR, DatasetFacts, ExpressionSpace, InputFile, XKind
 from czrun.datasets.catalogue import open_obs
+from czrun.errors import LeakError, listing
 from czrun.inputs import Part, opaque_ids, write_cells, write_conditions, write_images
 from czrun.leases import Lease
+from czrun.ledger import Ledger, write_ledger
 from czrun.manifest import PreparedManifest, PrepareRequest, prepared_folder
+from czrun.model_input import Ids
 from czrun.splits import Rows
-from czrun.storage import file_sha256, publish, storage_errors, write_text
+from czrun.storage import publish, seal, storage_errors, write_text
 from czrun.tasks.base import REFERENCE, VIEW, Design
 from czrun.truth import TREATED, truth_sha256, write_truth
 
@@ -85,7 +90,13 @@ class _Fold:
         with storage_errors(home):
             shape = self._write_inputs(stage, list(parts.values()))
             self._write_host_side(stage, orders, parts)
-            manifest = self._describe(stage, parts, shape)
+            _settle(stage)
+            with ThreadPoolExecutor() as pool:
+                # While they are hashed and the disk takes them in, they are audited.
+                seals = {path: pool.submit(seal, path) for path in _shown_files(stage)}
+                _refuse_leaks(stage, lease.folder())
+                hashes = {path: future.result() for path, future in seals.items()}
+            manifest = self._describe(stage, parts, shape, hashes)
             write_text(stage / "manifest.json", manifest.model_dump_json(indent=1))
             _settle(stage)
         publish(stage, prepared_folder(home, self.key))
@@ -97,7 +108,7 @@ class _Fold:
             rows[REFERENCE] = self.arrangement.fit
         return rows
 
-    def _part(self, name: str, rows: Rows, ids: np.ndarray[tuple[int], np.dtype[np.object_]]) -> Part:
+    def _part(self, name: str, rows: Rows, ids: Ids) -> Part:
         task = self.request.task
         names = task.fit_obs if name == "train" else task.predict_obs
         names += tuple(each for each in task.optional_obs if each in self.cells.columns)
@@ -107,13 +118,16 @@ class _Fold:
             each: column.used() if isinstance(column, Categorical) else column
             for each, column in columns.items()
         }
+        if name == "train" and (inner := self.arrangement.inner) is not None:
+            obs["fold"] = Numeric(inner[rows])
         return Part("fit" if name == "train" else "predict", name, self.cells.rows[rows], ids, obs)
 
     def _write_inputs(self, stage: Path, parts: list[Part]) -> tuple[int, ...]:
         """Write what containers read; return an image's shape, nothing for cells."""
         if self.request.task.modality == "image":
-            write_images(stage, parts, self.source)  # type: ignore[arg-type]
-            return tuple(self.source.images().shape[1:])  # type: ignore[union-attr]
+            images: ImageSource = self.source  # type: ignore[assignment]
+            write_images(stage, parts, images)
+            return images.image_shape
         source: CellSource = self.source  # type: ignore[assignment]
         if self.request.task.design is Design.PERTURBATION:
             parts = [*parts, self._treated()]
@@ -128,15 +142,15 @@ class _Fold:
         names = tuple(each.name for each in chosen.conditions)
         obs: dict[str, Column] = {"condition": Categorical(chosen.treated_condition, names)}
         rows = self.cells.rows[chosen.treated]
-        ids = np.array([str(number) for number in range(len(rows))], dtype=object)
+        ids = np.array([str(number).encode() for number in range(len(rows))], dtype="S16")
         return Part("truth", TREATED, rows, ids, obs)
 
     def _write_host_side(self, stage: Path, orders: dict[str, Rows], parts: dict[str, Part]) -> None:
         (stage / "ids").mkdir()
         names = self.source.obs_names()
-        for view in (VIEW, REFERENCE):
-            if view in parts:
-                np.save(stage / "ids" / f"{view}.npy", parts[view].ids.astype("S16"))
+        for view in parts:
+            np.save(stage / "ids" / f"{view}.npy", parts[view].opaque)
+            if view != "train":
                 clusters = None if self.cells.clusters is None else self.cells.clusters[orders[view]]
                 columns = self.request.task.truth + self.request.task.optional_truth
                 known = {
@@ -144,16 +158,40 @@ class _Fold:
                     for name in dict.fromkeys(columns)
                     if name in self.cells.columns
                 }
-                write_truth(stage, view, known, clusters, names[parts[view].rows].tolist())
+                write_truth(stage, view, known, clusters, _in_pieces(names, parts[view].rows))
+        write_ledger(stage, self._ledger(orders, names))
 
-    def _describe(self, stage: Path, parts: dict[str, Part], shape: tuple[int, ...]) -> PreparedManifest:
+    def _ledger(self, orders: dict[str, Rows], names: Names) -> Ledger:
+        task, cells = self.request.task, self.cells
+        optional = tuple(name for name in task.optional_obs if name in cells.columns)
+        columns = dict(cells.columns)
+        if cells.clusters is not None:
+            columns[_CLUSTERS] = Categorical(cells.clusters, cells.cluster_names)
+        inner = self.arrangement.inner
+        folds = () if inner is None else ("fold",)
+        if inner is not None:
+            columns["fold"] = Numeric(inner)
+        every = max(1, len(cells.rows) // _NAMES_FOR_THE_AUDIT)
+        return Ledger(
+            rows=cells.rows,
+            columns=columns,
+            orders=orders,
+            shown={"fit": (*task.fit_obs, *optional, *folds), "predict": (*task.predict_obs, *optional)},
+            names=tuple(map(str, names[cells.rows[::every]].tolist())),
+            conditions=self.arrangement.conditions,
+        )
+
+    def _describe(
+        self, stage: Path, parts: dict[str, Part], shape: tuple[int, ...], hashes: Mapping[Path, str]
+    ) -> PreparedManifest:
         request, chosen = self.request, self.arrangement
         train, test = parts["train"], parts[VIEW]
-        predict_inputs = [*_input_files(stage, test)]
+        predict_inputs = [*_input_files(stage, test, hashes)]
         if chosen.conditions:
-            predict_inputs.append(_input_file(stage, VIEW, _CONDITIONS, len(chosen.conditions)))
+            path = stage / _CONDITIONS
+            predict_inputs.append(_input_file(path, VIEW, len(chosen.conditions), hashes[path]))
         if REFERENCE in parts:
-            predict_inputs += _input_files(stage, parts[REFERENCE])
+            predict_inputs += _input_files(stage, parts[REFERENCE], hashes)
         return PreparedManifest(
             key=self.key,
             dataset=request.spec.name,
@@ -167,10 +205,11 @@ class _Fold:
             n_treated=len(chosen.treated),
             cluster_key=self.cells.cluster_key,
             facts=self._facts(len(test.rows), shape),
-            fit_inputs=tuple(_input_files(stage, train)),
+            fit_inputs=tuple(_input_files(stage, train, hashes)),
             predict_inputs=tuple(predict_inputs),
             truth_sha256=truth_sha256(stage),
-            notes=self.cells.notes + chosen.notes + self._class_notes(),
+            notes=request.notes + self.cells.notes + chosen.notes,
+            tested=chosen.tested,
         )
 
     def _facts(self, n_obs: int, shape: tuple[int, ...]) -> DatasetFacts:
@@ -187,6 +226,7 @@ class _Fold:
                 x=XKind.OTHER,
                 classes=classes,
                 image_shape=(height, width, channels),
+                inner_folds=self.request.plan.inner_folds,
             )
         source: CellSource = self.source  # type: ignore[assignment]
         space = ExpressionSpace.LOG1P_CP10K if source.x is XKind.COUNTS else ExpressionSpace.AS_X
@@ -197,45 +237,54 @@ class _Fold:
             gene_ids=source.genes().kind,
             x=source.x,
             classes=classes,
+            inner_folds=self.request.plan.inner_folds,
             expression=space if task.design is Design.PERTURBATION else None,
         )
 
-    def _class_notes(self) -> tuple[str, ...]:
-        """Say which classes can't be learned, or aren't asked."""
-        if not self.request.task.has_classes:
-            return ()
-        label, notes = self.cells.categorical("label"), []
-        for rows, what in (
-            (self.arrangement.fit, "no training cells"),
-            (self.arrangement.predict, "no test cells"),
-        ):
-            counts = np.bincount(label.codes[rows], minlength=len(label.categories))
-            if absent := [label.categories[code] for code in np.flatnonzero(counts == 0)]:
-                notes.append(f"{what} of {', '.join(absent)}")
-        return tuple(notes)
 
-
+_CLUSTERS = "clusters"
+_NAMES_AT_ONCE = 1 << 16
+_NAMES_FOR_THE_AUDIT = 64
 _CONDITIONS = f"predict/{VIEW}.conditions.csv"
 
 
-def _input_files(stage: Path, part: Part) -> Iterator[InputFile]:
+def _in_pieces(names: Names, rows: Rows) -> Iterator[list[str]]:
+    for start in range(0, len(rows), _NAMES_AT_ONCE):
+        yield names[rows[start : start + _NAMES_AT_ONCE]].tolist()
+
+
+def _shown_files(stage: Path) -> Iterator[Path]:
+    """Yield what containers will read."""
+    for phase in ("fit", "predict"):
+        yield from (stage / phase).iterdir()
+
+
+def _input_files(stage: Path, part: Part, hashes: Mapping[Path, str]) -> Iterator[InputFile]:
     for name in (part.cells_file, *part.image_files):
-        if (stage / name).is_file():
-            yield _input_file(stage, part.view, name, len(part.rows))
+        if sha256 := hashes.get(stage / name):
+            yield _input_file(stage / name, part.view, len(part.rows), sha256)
 
 
-def _input_file(stage: Path, view: str, name: str, n_rows: int) -> InputFile:
-    path = stage / name
+def _input_file(path: Path, view: str, n_rows: int, sha256: str) -> InputFile:
     return InputFile.model_validate(
         {
             "id": view,
             "path": f"{INPUT_DIR}/{path.name}",
             "format": path.suffix[1:],
             "n_obs": n_rows,
-            "sha256": file_sha256(path),
+            "sha256": sha256,
             "bytes": path.stat().st_size,
         }
     )
+
+
+def _refuse_leaks(stage: Path, scratch: Path) -> None:
+    findings = audit_prepared(stage, scratch)
+    if findings:
+        raise LeakError(
+            f"The prepared data would tell a model what it is asked:\n{listing(map(str, findings))}",
+            "Nothing was kept. The files are czrun's own work: please report this, with the lines above.",
+        )
 
 
 def _settle(stage: Path) -> None:

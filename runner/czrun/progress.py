@@ -11,6 +11,7 @@ class Phase(StrEnum):
     """The stages of the road that a person sees."""
 
     IMAGE = "image"
+    FETCH = "fetch"
     PREPARE = "prepare"
     FIT = "fit"
     PREDICT = "predict"

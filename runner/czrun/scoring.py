@@ -114,7 +114,9 @@ def score_predictions(
         cluster_key=cells.cluster_key,
         split=request.plan.describe(),
         scores=make_sheet(task, trials),
-        notes=tuple(dict.fromkeys(note for fold in desk.folds for note in (*cells.notes, *fold.notes))),
+        notes=tuple(
+            dict.fromkeys(note for fold in desk.folds for note in (*request.notes, *cells.notes, *fold.notes))
+        ),
     )
     return ScoreResult(record, trials)
 
@@ -157,7 +159,7 @@ class _Desk:
         where = folder.resolve()
         findings, root = Findings(), os.open(where.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            names = self.source.obs_names().astype(str).tolist()
+            names = list(map(str, self.source.obs_names().tolist()))
             found = read_view(root, self._wanted(where.name), names, findings)
         finally:
             os.close(root)
@@ -198,10 +200,7 @@ class _Desk:
             conditions = self.folds[0].conditions
             sizes["n_conditions"] = len(conditions)
             sizes["n_cells"] = sum(each.n_cells for each in conditions)
-        files = tuple(
-            WantedFile(slot.name, slot.content, slot.required, slot.shape(sizes))
-            for slot in self.task.outputs
-        )
+        files = tuple(WantedFile.of(slot, sizes) for slot in self.task.outputs)
         return WantedView(view, classes, files, self.task.one_of)
 
     def assess(self, answers: Arrays, fold: int) -> AssessedTrial:

@@ -47,9 +47,9 @@ def split(
     labels
         Class of each cell, shape (n_obs,), codes from 0.
     groups
-        Group of each cell, shape (n_obs,), codes from 0; a predefined split must keep them whole.
+        Group of each cell, shape (n_obs,), codes from 0; a split that was told must keep them whole.
     predefined
-        ``train``/``test`` words, shape (n_obs,); for the predefined kind.
+        ``train``/``test`` words, shape (n_obs,); for the predefined kind, and the one by domain.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def split(
     if plan.kind is SplitKind.WHOLE:
         everyone = np.arange(len(labels), dtype=np.int64)
         return Split(everyone, everyone)
-    if plan.kind is SplitKind.PREDEFINED:
+    if plan.kind in (SplitKind.PREDEFINED, SplitKind.DOMAIN):
         if predefined is None:
             raise DatasetError("A predefined split needs its column.", "Name it with --split-key.")
         parts = _predefined(predefined, str(plan.split_key))
@@ -127,6 +127,8 @@ def groups_to_test(plan: SplitPlan, fold: int, groups: Codes) -> npt.NDArray[np.
     """Say for each group whether this fold tests it; raises DatasetError when there are too few."""
     sizes = np.bincount(groups)
     present = np.flatnonzero(sizes)
+    if plan.kind is SplitKind.LEAVE_ONE_GROUP_OUT:
+        return _one_group(plan, fold, present, sizes)
     needed = plan.folds if plan.kind.is_kfold else 2
     if len(present) < needed:
         raise DatasetError(
@@ -149,6 +151,25 @@ def groups_to_test(plan: SplitPlan, fold: int, groups: Codes) -> npt.NDArray[np.
     return in_test
 
 
+def _one_group(plan: SplitPlan, fold: int, present: Rows, sizes: Rows) -> npt.NDArray[np.bool_]:
+    """Test one group a fold, in the order of their codes."""
+    n_groups, n_obs = len(present), int(sizes.sum())
+    if n_groups < 2 or 2 * n_groups > n_obs:
+        raise DatasetError(
+            f"Column {plan.group_key!r} has {n_groups:,} group(s) in {n_obs:,} cells: leaving one out needs "
+            f"2 groups, and 2 cells a group.",
+            "Name another column with --group-key.",
+        )
+    if n_groups != plan.folds:
+        raise DatasetError(
+            f"Column {plan.group_key!r} has {n_groups:,} groups, and {plan.folds:,} folds were asked for.",
+            "Leaving one group out gives as many folds as there are groups.",
+        )
+    in_test = np.zeros(len(sizes), dtype=np.bool_)
+    in_test[present[fold]] = True
+    return in_test
+
+
 def _balanced_fold(shuffled: Rows, sizes: npt.NDArray[np.int64], folds: int, fold: int) -> list[int]:
     """Deal groups, largest first, each to the fold that has fewest cells so far; return those of one fold."""
     members: list[list[int]] = [[] for _ in range(folds)]
@@ -160,11 +181,85 @@ def _balanced_fold(shuffled: Rows, sizes: npt.NDArray[np.int64], folds: int, fol
     return members[fold]
 
 
+def inner_folds(n_folds: int, seed: int, labels: Codes, groups: Codes | None = None) -> npt.NDArray[np.int32]:
+    """Divide training cells for a model's own use, each class evenly, whole groups in one fold each.
+
+    Parameters
+    ----------
+    n_folds
+        Number of folds.
+    seed
+        Seed of the shuffle.
+    labels
+        Class of each cell, shape (n_obs,), codes from 0.
+    groups
+        Group of each cell, shape (n_obs,), codes from 0; None divides the cells one by one.
+
+    Returns
+    -------
+    Fold of each cell, 0 to `n_folds` - 1, shape (n_obs,).
+
+    Raises
+    ------
+    DatasetError
+        When there are fewer groups, or cells, than folds.
+    """
+    n_units = len(labels) if groups is None else len(np.unique(groups))
+    if n_units < n_folds:
+        raise DatasetError(
+            f"{n_units:,} training {'cells' if groups is None else 'groups'} can't be divided into {n_folds} "
+            f"inner folds.",
+            f"Use --inner-folds {max(2, n_units)} or fewer, or another --group-key.",
+        )
+    if groups is None:
+        plan = SplitPlan(SplitKind.KFOLD, folds=n_folds, seed=seed)
+        return _stratified_folds(plan, labels).astype(np.int32)
+    return _stratified_groups(n_folds, seed, labels, groups)[groups]
+
+
+def _stratified_groups(n_folds: int, seed: int, labels: Codes, groups: Codes) -> npt.NDArray[np.int32]:
+    """Give each group its fold, the most uneven first, each where it leaves the classes most even.
+
+    The way of scikit-learn's StratifiedGroupKFold.
+    """
+    counts = np.zeros((int(groups.max()) + 1, int(labels.max()) + 1))
+    np.add.at(counts, (groups, labels), 1)
+    rng = np.random.Generator(np.random.PCG64(seed))
+    shuffled = rng.permutation(np.unique(groups))
+    in_fold = np.zeros((n_folds, counts.shape[1]))
+    totals = np.maximum(counts.sum(axis=0), 1)
+    folds = np.zeros(len(counts), dtype=np.int32)
+    order = shuffled[np.argsort(-counts[shuffled].std(axis=1), kind="stable")]
+    for dealt, group in enumerate(order):
+        # As many groups as there are empty folds are left: each of them gets one.
+        empty = np.flatnonzero(in_fold.sum(axis=1) == 0)
+        choices = empty if len(order) - dealt <= len(empty) else np.arange(n_folds)
+        unevenness = [_unevenness(in_fold, fold, counts[group], totals) for fold in choices.tolist()]
+        sizes = in_fold.sum(axis=1)[choices]
+        best = choices[np.lexsort((sizes, np.round(unevenness, 12)))[0]]
+        in_fold[best] += counts[group]
+        folds[group] = best
+    return folds
+
+
+def _unevenness(
+    in_fold: npt.NDArray[np.float64],
+    fold: int,
+    more: npt.NDArray[np.float64],
+    totals: npt.NDArray[np.float64],
+) -> float:
+    """Return how much the folds would differ in their shares of each class, were `more` in one of them."""
+    shares = in_fold.copy()
+    shares[fold] += more
+    return float((shares / totals).std(axis=0).mean())
+
+
 def _refuse_shared_groups(parts: Split, groups: Codes, plan: SplitPlan) -> None:
     shared = np.intersect1d(groups[parts.train], groups[parts.test])
     if len(shared):
+        between = repr(plan.split_key) if plan.kind is SplitKind.PREDEFINED else "--train-on and --test-on"
         raise DatasetError(
-            f"{len(shared)} group(s) of {plan.group_key!r} are on both sides of {plan.split_key!r}.",
+            f"{len(shared)} group(s) of {plan.group_key!r} are on both sides of {between}.",
             "Mend the split, or leave --group-key out if that is meant.",
         )
 

@@ -120,6 +120,21 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def path_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file; of a folder, that of its files' names and contents, wherever it lies."""
+    if not path.is_dir():
+        return file_sha256(path)
+    files = [Path(root, name) for root, _, names in os.walk(path, followlinks=True) for name in names]
+    return content_key({file.relative_to(path).as_posix(): file_sha256(file) for file in files})
+
+
+def seal(path: Path) -> str:
+    """Return a finished file's SHA-256, and have the disk take it in."""
+    digest = file_sha256(path)
+    _sync(path)
+    return digest
+
+
 def folder_bytes(path: Path) -> int:
     """Return the bytes of all regular files under a folder."""
     total = 0

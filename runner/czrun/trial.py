@@ -355,10 +355,7 @@ def wanted_view(trial: Trial, view: str, n_obs: int) -> Any:  # noqa: ANN401 - o
     from czrun.outputs import WantedFile, WantedView
 
     sizes = {**trial.manifest.sizes, "n_obs": n_obs}
-    files = tuple(
-        WantedFile(slot.name, slot.content, slot.required, slot.shape(sizes))
-        for slot in trial.task.slots(view)
-    )
+    files = tuple(WantedFile.of(slot, sizes) for slot in trial.task.slots(view))
     one_of = trial.task.one_of if view == VIEW else ()
     return WantedView(view, trial.manifest.facts.classes, files, one_of)
 
@@ -366,9 +363,15 @@ def wanted_view(trial: Trial, view: str, n_obs: int) -> Any:  # noqa: ANN401 - o
 def _import_ahead() -> None:
     """Import, while the container runs, what comes after it: 0.2 s that nobody then waits for."""
     if "czrun.trial_scores" not in sys.modules:
-        Thread(
-            target=lambda: [import_module(name) for name in ("czrun.collect", "czrun.trial_scores")]
-        ).start()
+        Thread(target=_import_what_scores).start()
+
+
+def _import_what_scores() -> None:
+    from czrun.metrics.registry import all_metrics  # a cached run does without metrics
+
+    for name in ("czrun.collect", "czrun.trial_scores"):
+        import_module(name)
+    all_metrics()  # imports each family
 
 
 def _relative(log: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from czrun.cells import Categorical, Column
 from czrun.splits import Codes
-from czrun.storage import content_key, file_sha256, write_text
+from czrun.storage import content_key, file_sha256
 from czrun.tasks.evidence import Truth
 
 TREATED = "treated"
@@ -21,7 +21,7 @@ _CLUSTERS = "__clusters__"
 
 
 def write_truth(
-    stage: Path, view: str, columns: Mapping[str, Column], clusters: Codes | None, names: list[str]
+    stage: Path, view: str, columns: Mapping[str, Column], clusters: Codes | None, names: Iterable[list[str]]
 ) -> None:
     """Write what is known of one view's cells.
 
@@ -36,7 +36,7 @@ def write_truth(
     clusters
         Donor codes, for the bootstrap.
     names
-        The source's own ids of the cells.
+        The source's own ids of the cells, in pieces: a million of them aren't held as texts at once.
     """
     folder = stage / "truth"
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -48,7 +48,11 @@ def write_truth(
         arrays[_CLUSTERS] = clusters
     np.savez(folder / f"{view}.npz", allow_pickle=False, **arrays)
     categories = {name: each.categories for name, each in coded.items()}
-    write_text(folder / f"{view}.json", json.dumps({"obs_names": names, "categories": categories}))
+    with (folder / f"{view}.json").open("w", encoding="utf-8") as file:
+        file.write(f'{{"categories": {json.dumps(categories)}, "obs_names": [')
+        for number, piece in enumerate(names):
+            file.write(", " * bool(number) + json.dumps(piece)[1:-1])
+        file.write("]}")
 
 
 def truth_of(columns: Mapping[str, Column]) -> Truth:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from czrun.metrics.registry import all_metrics
 from czrun.tasks.registry import BUILT_IN
+from made_images import png
 
 if TYPE_CHECKING:
     from .conftest import Czrun
@@ -100,6 +102,27 @@ def test_an_image_beats_the_control(
     assert control["value"] is None or control["value"] < found[metric]["value"]
     assert record["control"]["status"] == "succeeded", record["control_note"]
     _is_sound(found)
+
+
+def test_folders_of_image_files_score_as_the_archive_does(
+    czrun: Czrun, real_data: Path, tmp_path: Path
+) -> None:
+    with np.load(real_data / "zheng2018_wbc_images_d1.npz") as archive:
+        images, names = archive["images"], archive["label_names"][archive["labels"]]
+    for number, (image, name) in enumerate(zip(images, names, strict=True)):
+        png(tmp_path / "wbc" / str(name) / f"{number}.png", image)
+    flags = ("--task", "image-classification", "--split", "kfold", "--no-control")
+    czrun(
+        "evaluate",
+        "--image",
+        "czrun/pixel-logistic-regression:latest",
+        "--dataset",
+        f"{tmp_path}/wbc",
+        *flags,
+    ).succeeded()
+    record = czrun.record()
+    assert "the class folders were taken for 'cell_type'" in record["dataset"]["notes"]
+    assert record["model"]["scores"]["metrics"]["accuracy"]["value"] >= 0.9
 
 
 def _is_sound(metrics: dict[str, Any]) -> None:

@@ -141,3 +141,39 @@ def test_the_model_in_the_readme_works(bench: Bench, tmp_path: Path) -> None:
     bench.run_file(path, "predict", "plain", "shuffled")
     for view in ("plain", "shuffled"):
         assert np.mean(bench.labels(view) == bench.truth) > 0.95
+
+
+class TestTuning:
+    @pytest.fixture
+    def folded(self, bench: Bench) -> Bench:
+        path = bench.root / "input" / "train.h5ad"
+        train = ad.read_h5ad(path)
+        train.obs["fold"] = (np.arange(train.n_obs) % 4).astype(np.int32)
+        train.write_h5ad(path)
+        return bench
+
+    def test_the_strength_is_chosen_by_the_inner_folds(
+        self, folded: Bench, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        folded.run("logistic-regression", "fit", "train", tune=True, n_genes=20)
+        said = capfd.readouterr().out
+        assert "by 4 inner folds" in said
+        folded.run("logistic-regression", "predict", "plain")
+        assert np.mean(folded.labels("plain") == folded.truth) > 0.9
+
+    def test_it_is_the_one_that_scikit_learn_s_search_finds(
+        self, folded: Bench, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.model_selection import GridSearchCV, PredefinedSplit
+
+        train = ad.read_h5ad(folded.root / "input" / "train.h5ad")
+        X = train.X.toarray()
+        X = np.log1p(X / X.sum(axis=1, keepdims=True) * 1e4)
+        search = GridSearchCV(
+            LogisticRegression(max_iter=200, random_state=7),
+            {"C": [0.01, 0.1, 1.0, 10.0]},
+            cv=PredefinedSplit(train.obs["fold"]),
+        ).fit(X, train.obs["label"])
+        folded.run("logistic-regression", "fit", "train", tune=True, n_genes=N_GENES)
+        assert f"C={search.best_params_['C']:g}, by" in capfd.readouterr().out

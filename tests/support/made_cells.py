@@ -10,6 +10,7 @@ import pandas as pd
 from anndata import AnnData, read_h5ad  # noqa: TID251 - the tests hold czrun.h5ad against it
 from scipy import sparse
 
+from czrun.cells import CellSource
 from czrun.datasets.spec import DatasetSpec
 from czrun.leases import acquire
 from czrun.manifest import PreparedManifest, PrepareRequest, prepared_folder
@@ -52,6 +53,15 @@ def read(path: Path) -> AnnData:
 def dense(matrix: Any) -> np.ndarray[Any, Any]:
     """Spread a matrix out."""
     return np.asarray(matrix.todense() if sparse.issparse(matrix) else matrix)
+
+
+def matrix(source: CellSource) -> np.ndarray[Any, Any]:
+    """Put the blocks of a source together."""
+    rows = [
+        sparse.csr_matrix((b.data, b.indices, b.indptr), shape=(len(b.indptr) - 1, source.n_vars))
+        for b in source.blocks()
+    ]
+    return dense(sparse.vstack(rows))
 
 
 def request_for(

@@ -112,6 +112,17 @@ class TestMissingValues:
         )
         assert all(len(column.take(np.arange(37)).codes) == 37 for column in found.columns.values())
 
+    def test_what_the_source_says_of_itself_comes_first(self, path: Path) -> None:
+        labels = [None] + ["a", "b"] * 19 + ["a"]
+        spec = DatasetSpec(
+            name="cells", path=written(made_cells(cell_type=labels), path), drop_unlabelled=True
+        )
+        source = LocalCells(spec)
+        source.notes = ("counts were found in raw",)
+        found = annotate(source, spec, WHOLE, CELL_TYPE_CLASSIFICATION)
+        source.close()
+        assert found.notes == ("counts were found in raw", "1 cells without 'cell_type' were left out")
+
     def test_cells_none_of_which_has_everything(self, path: Path) -> None:
         half = [None, "x", None, "y"] * 10
         other = ["a", None, "b", None] * 10

@@ -12,15 +12,15 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from czrun.cells import Genes
+from czrun.cells import Genes, RowBlock
 from czrun.errors import DatasetError
-from czrun.h5ad import H5adReader
+from czrun.h5ad import AnnDataReader
 from czrun.model_input import Categorical, H5adWriter
 from made_cells import dense, made_cells, read, written
 
 
 def matrix_of(path: Path, layer: str = "X") -> Any:
-    reader = H5adReader(path, layer)
+    reader = AnnDataReader(path, layer)
     blocks = list(reader.blocks())
     data = np.concatenate([block.data for block in blocks])
     indices = np.concatenate([block.indices for block in blocks])
@@ -79,8 +79,8 @@ class TestMatrices:
         path = written(cells, tmp_path / "cells.h5ad")
         assert np.array_equal(matrix_of(path, "counts"), 2 * dense(cells.X))
         assert np.array_equal(matrix_of(path, "raw"), dense(cells.raw.X))
-        assert H5adReader(path, "raw").genes().ids.tolist() == list(cells.raw.var_names)
-        assert H5adReader(path).layers == ("X", "raw", "counts")
+        assert AnnDataReader(path, "raw").genes().ids.tolist() == list(cells.raw.var_names)
+        assert AnnDataReader(path).layers == ("X", "raw", "counts")
 
     def test_a_file_without_x_is_read_by_layer(self, tmp_path: Path) -> None:
         cells = made_cells()
@@ -89,18 +89,18 @@ class TestMatrices:
         path = written(cells, tmp_path / "cells.h5ad")
         assert np.array_equal(matrix_of(path, "counts"), dense(cells.layers["counts"]))
         with pytest.raises(DatasetError, match="no layer 'X'") as refused:
-            H5adReader(path)
+            AnnDataReader(path)
         assert "counts" in refused.value.hint
 
     def test_blocks_are_bounded(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("czrun.h5ad._BLOCK_VALUES", 12)
+        monkeypatch.setattr("czrun.row_blocks.BLOCK_VALUES", 12)
         cells = made_cells(50, 6)
         for spelt in (cells.X, dense(cells.X)):
             expected = dense(cells.X)
             cells.X = spelt
             path = written(cells, tmp_path / "cells.h5ad")
             assert np.array_equal(matrix_of(path), expected)
-            assert all(len(block.data) <= 12 for block in H5adReader(path).blocks())
+            assert all(len(block.data) <= 12 for block in AnnDataReader(path).blocks())
 
 
 class TestColumns:
@@ -123,17 +123,17 @@ class TestColumns:
         self, tmp_path: Path, values: Any, texts: list[str | None]
     ) -> None:
         path = written(made_cells(3, 2, odd=values), tmp_path / "cells.h5ad")
-        assert H5adReader(path).column("odd").tolist() == texts
+        assert AnnDataReader(path).column("odd").tolist() == texts
 
     def test_names_and_order_of_the_columns(self, tmp_path: Path) -> None:
         path = written(made_cells(tissue="blood"), tmp_path / "cells.h5ad")
-        assert H5adReader(path).columns == ("cell_type", "donor_id", "tissue")
+        assert AnnDataReader(path).columns == ("cell_type", "donor_id", "tissue")
 
     def test_gene_symbols_and_ensembl_ids_are_found_under_their_usual_names(self, tmp_path: Path) -> None:
         cells = made_cells(4, 2)
         cells.var["feature_name"] = ["CD3D", "LYZ"]
         cells.var["gene_ids"] = ["ENSG00000167286", "ENSG00000090382"]
-        genes = H5adReader(written(cells, tmp_path / "cells.h5ad")).genes()
+        genes = AnnDataReader(written(cells, tmp_path / "cells.h5ad")).genes()
         assert genes.columns["gene_symbol"].tolist() == ["CD3D", "LYZ"]
         assert genes.columns["ensembl_id"].tolist() == ["ENSG00000167286", "ENSG00000090382"]
         assert genes.kind == "symbol"
@@ -142,7 +142,7 @@ class TestColumns:
         cells = made_cells(3, 2)
         cells.obs.index.name = "barcode"
         path = written(cells, tmp_path / "cells.h5ad")
-        assert H5adReader(path).obs_names().tolist() == ["cell_000", "cell_001", "cell_002"]
+        assert AnnDataReader(path).obs_names().tolist() == ["cell_000", "cell_001", "cell_002"]
 
     @pytest.mark.parametrize(
         ("ids", "kind"),
@@ -183,7 +183,7 @@ class TestOtherWriters:
     def test_a_file_of_anndata_0_6(self, tmp_path: Path) -> None:
         path = tmp_path / "old.h5ad"
         write_legacy(path)
-        reader = H5adReader(path)
+        reader = AnnDataReader(path)
         assert (reader.n_obs, reader.n_vars) == (4, 2)
         assert reader.obs_names().tolist() == ["cell_0", "cell_1", "cell_2", "cell_3"]
         assert reader.column("cell_type").tolist() == ["B cell", "T cell"] * 2
@@ -194,15 +194,19 @@ class TestOtherWriters:
     def test_the_raw_part_of_a_file_of_anndata_0_6(self, tmp_path: Path) -> None:
         path = tmp_path / "old.h5ad"
         write_legacy(path)
-        assert H5adReader(path, "raw").genes().ids.tolist() == ["A", "B", "C"]
+        assert AnnDataReader(path, "raw").genes().ids.tolist() == ["A", "B", "C"]
         assert matrix_of(path, "raw").tolist() == [[0, 1, 2], [3, 4, 0], [1, 2, 3], [4, 0, 1]]
 
     def test_real_files_read_as_anndata_reads_them(self, real_data: Callable[[str], Path]) -> None:
         path = real_data("puram2017_headneck_tumor_180cells")
-        cells, reader = read(path), H5adReader(path)
+        cells, reader = read(path), AnnDataReader(path)
         assert reader.columns == tuple(cells.obs.columns)
         assert reader.column("cell_type").tolist() == cells.obs["cell_type"].tolist()
         assert np.array_equal(matrix_of(path), dense(cells.X).astype(np.float32))
+
+
+def _empty_rows(n_rows: int) -> RowBlock:
+    return RowBlock(0, np.zeros(0, np.float32), np.zeros(0, np.int32), np.zeros(n_rows + 1, np.int64))
 
 
 class TestWriter:
@@ -213,10 +217,10 @@ class TestWriter:
             {"gene_symbol": np.array(["A", None, "C"], dtype=object)},
         )
         label = Categorical(np.array([1, 0], dtype=np.int32), ("B cell", "T cell"))
-        ids = np.array(["c1", "c2"], dtype=object)
+        ids = np.array([b"c1", b"c2"], dtype="S16")
+        block = RowBlock(0, np.float32([5, 7]), np.int32([0, 2]), np.array([0, 0, 2]))
         with H5adWriter(path, ids, genes, {"label": label}, np.array([2, 0])) as writer:
-            writer.write_row(1, memoryview(b""), memoryview(b""))
-            writer.write_row(0, np.float32([5, 7]).data.cast("B"), np.int32([0, 2]).data.cast("B"))
+            writer.append(np.array([1, 0]), block, np.array([0, 1]))
         cells = read(path)
         assert dense(cells.X).tolist() == [[5, 0, 7], [0, 0, 0]]
         assert cells.obs_names.tolist() == ["c1", "c2"]
@@ -230,8 +234,8 @@ class TestWriter:
     def test_cells_without_any_count_are_fine(self, tmp_path: Path) -> None:
         path = tmp_path / "model.h5ad"
         genes = Genes(np.array(["g1"], dtype=object), {})
-        with H5adWriter(path, np.array(["c1", "c2"], dtype=object), genes, {}, np.array([0, 0])):
-            pass
+        with H5adWriter(path, np.array([b"c1", b"c2"]), genes, {}, np.array([0, 0])) as writer:
+            writer.append(np.arange(2), _empty_rows(2), np.arange(2))
         assert dense(read(path).X).tolist() == [[0], [0]]
 
     def test_many_classes_keep_their_codes(self, tmp_path: Path) -> None:
@@ -239,8 +243,9 @@ class TestWriter:
         names = tuple(f"type {i}" for i in range(200))
         label = Categorical(np.arange(200, dtype=np.int32), names)
         ids = np.array([f"c{i}" for i in range(200)], dtype=object)
-        with H5adWriter(path, ids, Genes(ids[:1], {}), {"label": label}, np.zeros(200, dtype=np.int64)):
-            pass
+        none = np.zeros(200, dtype=np.int64)
+        with H5adWriter(path, ids.astype("S16"), Genes(ids[:1], {}), {"label": label}, none) as writer:
+            writer.append(np.arange(200), _empty_rows(200), np.arange(200))
         assert tuple(read(path).obs["label"]) == names
 
     def test_a_file_is_never_overwritten(self, tmp_path: Path) -> None:
@@ -248,7 +253,7 @@ class TestWriter:
         with pytest.raises(FileExistsError):
             H5adWriter(
                 path,
-                np.array(["c"], dtype=object),
+                np.array([b"c"]),
                 Genes(np.array(["g"], dtype=object), {}),
                 {},
                 np.array([0]),
@@ -296,11 +301,11 @@ class TestBadFiles:
             file["obs"].create_dataset("_index", data=["a", "b", "c"], dtype=h5py.string_dtype())
             file["obs"]["_index"].attrs.update({"encoding-type": "string-array", "encoding-version": "0.2.0"})
         with pytest.raises(DatasetError, match="X has 4 rows, obs has 3"):
-            H5adReader(path)
+            AnnDataReader(path)
 
     def test_a_file_that_failed_to_open_is_not_kept_open(self, tmp_path: Path) -> None:
         path = written(made_cells(), tmp_path / "cells.h5ad")
         with pytest.raises(DatasetError):
-            H5adReader(path, "counts")
+            AnnDataReader(path, "counts")
         with h5py.File(path, "r+") as file:
             assert "X" in file

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+import signal
 import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -14,8 +20,11 @@ import h5py
 import numpy as np
 import pytest
 
+from czrun.conditions import parse_clauses
 from czrun.contract.job import XKind
-from czrun.datasets.spec import DatasetSpec
+from czrun.datasets.census_query import CensusQuery
+from czrun.datasets.imaging.options import ImageOptions
+from czrun.datasets.spec import DatasetSpec, Join
 from czrun.errors import CzrunError, DatasetError, StorageError
 from czrun.leases import acquire
 from czrun.manifest import PrepareRequest, read_manifest, verify_inputs
@@ -38,6 +47,33 @@ def source(tmp_path: Path) -> Path:
     cells.layers["scaled"] = cells.X * 2
     cells.raw = cells.copy()
     return written(cells, tmp_path / "cells.h5ad")
+
+
+@contextmanager
+def _small_disk(folder: Path, mebibytes: int) -> Iterator[None]:
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("only root on Linux can mount a small disk")
+    folder.mkdir()
+    size = f"size={mebibytes}m"
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(folder)], check=False)
+    if mounted.returncode:
+        pytest.skip("this machine lets root mount nothing")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@contextmanager
+def _file_limit(n_bytes: int) -> Iterator[None]:
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 def truth(folder: Path) -> dict[str, str]:
@@ -180,20 +216,33 @@ def _changed_spec(name: str) -> Any:
         "organism": "homo_sapiens",
         "anomalous": ("Doublet",),
         "drop_unlabelled": True,
+        "where": {"tissue": ("blood",)},
+        "max_cells": 10,
+        "stratify": ("batch",),
+        "sample_seed": 1,
+        "images": ImageOptions(crop=8),
         "name": "another",
         "path": Path("elsewhere.h5ad"),
+        "url": "https://example.org/cells.h5ad",
+        "sha256": "0" * 64,
+        "census": CensusQuery(),
+        "join": Join(train=DatasetSpec(path=Path("a")), test=DatasetSpec(path=Path("b"))),
         "title": "A title",
         "source": "doi:1",
         "license": "MIT",
         "split_key": "fold",
+        "obs_table": Path("cells.csv"),
     }.get(name)
 
 
-MEANINGLESS = {"name", "path", "title", "source", "license", "split_key"}
+MEANINGLESS = {
+    "name", "path", "url", "sha256", "census", "title", "source", "license", "split_key", "obs_table",
+}  # fmt: skip
 """Fields of a data set's description that don't change its cells; any other field has to."""
 
 PLAN_CHANGES: dict[str, Any] = {
     "kind": SplitKind.KFOLD, "folds": 7, "test_size": 0.3, "seed": 1, "group_key": "batch", "split_key": "x",
+    "inner_folds": 3, "train_on": parse_clauses("", "time<=2"), "test_on": parse_clauses("", "time>2"),
 }  # fmt: skip
 
 
@@ -219,12 +268,19 @@ class TestKey:
             "folds": SplitKind.KFOLD,
             "group_key": SplitKind.GROUP_KFOLD,
             "split_key": SplitKind.PREDEFINED,
+            "train_on": SplitKind.DOMAIN,
+            "test_on": SplitKind.DOMAIN,
         }
-        plan = SplitPlan(kinds.get(name, SplitKind.HOLDOUT), group_key="donor_id", split_key="original")
+        plan = SplitPlan(
+            kinds.get(name, SplitKind.HOLDOUT),
+            group_key="donor_id",
+            split_key="original",
+            test_on=parse_clauses("", "tissue=lung"),
+        )
         other = replace(plan, **{name: PLAN_CHANGES[name]})
         assert replace(request_, plan=plan).key(0) != replace(request_, plan=other).key(0)
 
-    @pytest.mark.parametrize("name", [each.name for each in fields(PrepareRequest)])
+    @pytest.mark.parametrize("name", [each.name for each in fields(PrepareRequest) if each.name != "notes"])
     def test_it_changes_with_every_part_of_the_request(self, request_: PrepareRequest, name: str) -> None:
         other = {
             "spec": request_.spec.model_copy(update={"layer": "raw"}),
@@ -233,6 +289,14 @@ class TestKey:
             "plan": SplitPlan(seed=1),
         }[name]
         assert replace(request_, **{name: other}).key(0) != request_.key(0)
+
+    def test_it_changes_with_what_a_joined_data_set_is_taken_for(self, request_: PrepareRequest) -> None:
+        one, other = (DatasetSpec(path=Path("a"), layer=layer) for layer in ("X", "raw"))
+        keys = {
+            replace(request_, spec=DatasetSpec(join=Join(train=train, test=one))).key(0)
+            for train in (one, other)
+        }
+        assert len(keys) == 2
 
     def test_it_changes_with_the_fold(self, request_: PrepareRequest) -> None:
         assert request_.key(0) != request_.key(1)
@@ -299,6 +363,31 @@ class TestWholeness:
             prepared(request_for(source))
         assert "CZRUN_HOME" in refused.value.hint
         assert list((cache_home() / "prepared").glob("*")) == []
+
+    @pytest.mark.parametrize("mebibytes", [1, 4, 8])
+    def test_a_disk_that_fills_up_on_the_way_leaves_nothing_behind(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mebibytes: int
+    ) -> None:
+        """A real one, which takes root to mount; the room that was there in the beginning is gone."""
+        path = written(made_cells(4000, 500), tmp_path / "cells.h5ad")
+        monkeypatch.setattr("czrun.inputs._DISK_FLOOR_BYTES", -1 << 40)
+        with _small_disk(cache_home(), mebibytes):
+            with pytest.raises(StorageError, match="No space is left"):
+                prepared(request_for(path))
+            assert list(cache_home().rglob("*.h5ad")) == []
+            assert list((cache_home() / "prepared").glob("*")) == []
+            assert list((cache_home() / "work").glob("*")) == []
+
+    @pytest.mark.parametrize("kibibytes", [400, 700])
+    def test_a_file_that_may_not_grow_leaves_nothing_behind(self, tmp_path: Path, kibibytes: int) -> None:
+        """What any user can bring about: the limit of ``ulimit -f``."""
+        path = written(made_cells(1000, 200), tmp_path / "cells.h5ad")
+        request = request_for(path)
+        cache_home().mkdir()
+        with _file_limit(kibibytes << 10), pytest.raises(StorageError, match="No space is left"):
+            prepared(request)
+        assert list((cache_home() / "prepared").glob("*")) == []
+        assert list((cache_home() / "work").glob("*")) == []
 
     def test_two_processes_that_prepare_the_same_agree(self, source: Path) -> None:
         request, home = request_for(source), cache_home()

@@ -173,6 +173,43 @@ class TestSides:
         assert sorted(cell_numbers(folder / "fit" / "train.h5ad")) == list(range(0, 48, 4))
 
 
+class TestInnerFolds:
+    def test_fit_s_cells_have_a_fold_each_with_donors_whole_and_predict_s_have_none(self, path: Path) -> None:
+        folder, manifest = make(path, "reference", plan=replace(HOLDOUT, inner_folds=2))
+        fit = read(folder / "fit" / "train.h5ad")
+        assert fit.obs["fold"].dtype == np.int32
+        assert sorted(set(fit.obs["fold"])) == [0, 1]
+        donors = [number % 4 for number in cell_numbers(folder / "fit" / "train.h5ad")]
+        assert len(set(zip(donors, fit.obs["fold"], strict=True))) == 4
+        for view in ("v0", "reference"):
+            assert "fold" not in read(folder / "predict" / f"{view}.h5ad").obs
+        assert manifest.facts.inner_folds == 2
+
+    def test_each_perturbation_is_in_one_fold_and_controls_are_in_none(self, path: Path) -> None:
+        folder, _ = make(path, "perturbations", plan=replace(HOLDOUT, inner_folds=2))
+        fit = read(folder / "fit" / "train.h5ad").obs
+        folds = set(zip(fit["perturbation"].astype(str), fit["fold"], strict=True))
+        assert {fold for name, fold in folds if name == "control"} == {-1}
+        assert len({name for name, _ in folds}) == len(folds) == 3
+        assert {fold for _, fold in folds} == {-1, 0, 1}
+
+    def test_the_groups_of_the_split_are_whole_before_donors_are(self, path: Path) -> None:
+        plan = SplitPlan(SplitKind.GROUP_HOLDOUT, group_key="time", test_size=0.3, inner_folds=3)
+        folder, _ = make(path, "reference", plan=plan)
+        folds = read(folder / "fit" / "train.h5ad").obs["fold"]
+        times = [number % 6 for number in cell_numbers(folder / "fit" / "train.h5ad")]
+        assert len(set(zip(times, folds, strict=True))) == len(set(times))
+
+    def test_donors_too_few_for_the_folds_are_parted_and_it_says_so(self, path: Path) -> None:
+        _, manifest = make(path, "reference", plan=replace(HOLDOUT, inner_folds=5))
+        assert "groups of 'donor_id' aren't whole in inner folds, of which there are more" in manifest.notes
+
+    def test_without_them_there_is_no_such_column(self, path: Path) -> None:
+        folder, manifest = make(path, "reference")
+        assert "fold" not in read(folder / "fit" / "train.h5ad").obs
+        assert manifest.facts.inner_folds == 0
+
+
 class TestJob:
     def test_every_file_is_listed_with_its_rows_and_hash(self, path: Path, tmp_path: Path) -> None:
         images = prepared(request_for(made_images(tmp_path / "i.npz"), HOLDOUT, IMAGES))

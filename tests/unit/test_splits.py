@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from czrun.conditions import parse_clauses
 from czrun.errors import DatasetError, UsageError
 from czrun.split_plan import SplitChoice, SplitKind, SplitPlan
-from czrun.splits import Split, split
+from czrun.splits import Split, inner_folds, split
 
 SEEDS = st.integers(0, 2**31 - 1)
+ON_EARLY = parse_clauses("--train-on", "time<=2")
 
 
 def codes(*, most: int, min_size: int, max_size: int = 80) -> st.SearchStrategy[Any]:
@@ -25,6 +27,8 @@ def codes(*, most: int, min_size: int, max_size: int = 80) -> st.SearchStrategy[
 
 
 def plan(kind: SplitKind, **more: Any) -> SplitPlan:
+    if kind is SplitKind.DOMAIN:
+        more = {"test_on": parse_clauses("--test-on", "tissue=lung"), **more}
     return SplitPlan(kind=kind, **{"group_key": "donor_id", "split_key": "part", **more})
 
 
@@ -276,15 +280,21 @@ class TestPlan:
     @pytest.mark.parametrize(
         ("kind", "matters"),
         [
-            (SplitKind.HOLDOUT, {"seed", "test_size"}),
-            (SplitKind.KFOLD, {"seed", "folds"}),
-            (SplitKind.GROUP_HOLDOUT, {"seed", "test_size", "group_key"}),
-            (SplitKind.GROUP_KFOLD, {"seed", "folds", "group_key"}),
-            (SplitKind.PREDEFINED, {"split_key", "group_key"}),
+            (SplitKind.HOLDOUT, {"seed", "test_size", "inner_folds"}),
+            (SplitKind.KFOLD, {"seed", "folds", "inner_folds"}),
+            (SplitKind.GROUP_HOLDOUT, {"seed", "test_size", "group_key", "inner_folds"}),
+            (SplitKind.GROUP_KFOLD, {"seed", "folds", "group_key", "inner_folds"}),
+            (SplitKind.LEAVE_ONE_GROUP_OUT, {"folds", "group_key", "inner_folds"}),
+            (SplitKind.DOMAIN, {"train_on", "test_on", "group_key", "inner_folds"}),
+            (SplitKind.PREDEFINED, {"split_key", "group_key", "inner_folds"}),
+            (SplitKind.WHOLE, {"inner_folds"}),
         ],
     )
     def test_it_is_known_by_what_determines_it(self, kind: SplitKind, matters: set[str]) -> None:
-        others = {"folds": 7, "test_size": 0.5, "seed": 9, "group_key": "batch", "split_key": "fold"}
+        others = {
+            "folds": 7, "test_size": 0.5, "seed": 9, "group_key": "batch", "split_key": "fold",
+            "inner_folds": 3, "train_on": ON_EARLY, "test_on": ON_EARLY,
+        }  # fmt: skip
         base = plan(kind).describe()
         changing = {name for name, value in others.items() if plan(kind, **{name: value}).describe() != base}
         assert changing == matters
@@ -304,6 +314,8 @@ class TestPlan:
             SplitKind.KFOLD: 4,
             SplitKind.GROUP_HOLDOUT: 1,
             SplitKind.GROUP_KFOLD: 4,
+            SplitKind.LEAVE_ONE_GROUP_OUT: 4,
+            SplitKind.DOMAIN: 1,
             SplitKind.PREDEFINED: 1,
             SplitKind.WHOLE: 1,
         }
@@ -328,3 +340,112 @@ class TestPlan:
         assert settled(folds=3).folds == 3
         assert settled(group_key="donor_id").group_key == "donor_id"
         assert settled(kind=SplitKind.HOLDOUT).group_key is None
+
+
+class TestLeaveOneGroupOut:
+    def folds(self, groups: Any, **more: Any) -> list[Split]:
+        asked = plan(SplitKind.LEAVE_ONE_GROUP_OUT, folds=len(np.unique(groups)), **more)
+        return all_folds(asked, np.zeros(len(groups), np.int32), groups)
+
+    @given(groups=codes(most=7, min_size=20), seed=SEEDS)
+    def test_it_is_scikit_learn_s(self, groups: Any, seed: int) -> None:
+        from sklearn.model_selection import LeaveOneGroupOut
+
+        if groups.max() < 1:
+            return
+        ours = self.folds(groups, seed=seed)
+        theirs = list(LeaveOneGroupOut().split(groups, groups=groups))
+        assert len(ours) == len(theirs)
+        for one, (train, test) in zip(ours, theirs, strict=True):
+            assert_clean(one, len(groups))
+            assert one.train.tolist() == train.tolist()
+            assert one.test.tolist() == test.tolist()
+
+    def test_codes_that_no_cell_has_are_no_folds(self) -> None:
+        groups = np.array([0, 0, 3, 3, 5, 5, 5], dtype=np.int32)
+        assert [each.test.tolist() for each in self.folds(groups)] == [[0, 1], [2, 3], [4, 5, 6]]
+
+    @pytest.mark.parametrize("groups", [[0] * 10, list(range(10))])
+    def test_one_group_and_groups_of_single_cells_are_refused(self, groups: list[int]) -> None:
+        with pytest.raises(DatasetError, match="leaving one out needs 2 groups") as refused:
+            self.folds(np.array(groups, dtype=np.int32))
+        assert "--group-key" in refused.value.hint
+
+    def test_folds_are_counted_not_chosen(self) -> None:
+        with pytest.raises(UsageError, match="as many folds as there are groups"):
+            SplitChoice(SplitKind.LEAVE_ONE_GROUP_OUT, folds=3, group_key="d").settle(
+                SplitKind.HOLDOUT, 5, None, None
+            )
+        with pytest.raises(UsageError, match="needs --group-key"):
+            SplitChoice(SplitKind.LEAVE_ONE_GROUP_OUT).settle(SplitKind.HOLDOUT, 5, None, None)
+        groups = np.array([0, 0, 1, 1, 2, 2], dtype=np.int32)
+        with pytest.raises(DatasetError, match="3 groups, and 2 folds"):
+            split(plan(SplitKind.LEAVE_ONE_GROUP_OUT, folds=2), 0, np.zeros(6, np.int32), groups)
+
+
+class TestDomainChoice:
+    def test_conditions_make_it_a_split_by_domain(self) -> None:
+        settled = SplitChoice(train_on=ON_EARLY, group_key="donor").settle(SplitKind.WHOLE, 5, None, None)
+        assert (settled.kind, settled.train_on) == (SplitKind.DOMAIN, ON_EARLY)
+        assert settled.n_folds == 1
+
+    def test_another_kind_beside_them_is_refused(self) -> None:
+        with pytest.raises(UsageError, match="--split kfold: --train-on and --test-on say already"):
+            SplitChoice(SplitKind.KFOLD, train_on=ON_EARLY).settle(SplitKind.WHOLE, 5, None, None)
+        with pytest.raises(UsageError, match="--split domain needs --train-on or --test-on"):
+            SplitChoice(SplitKind.DOMAIN).settle(SplitKind.WHOLE, 5, None, None)
+
+
+class TestInnerFolds:
+    @given(labels=codes(most=4, min_size=12), folds=st.integers(2, 6), seed=SEEDS)
+    def test_without_groups_each_class_is_divided_evenly(self, labels: Any, folds: int, seed: int) -> None:
+        found = inner_folds(folds, seed, labels)
+        per_class = np.array([np.bincount(labels[found == fold], minlength=5) for fold in range(folds)])
+        assert set(found) == set(range(folds))
+        assert np.ptp(per_class, axis=0).max() <= 1
+
+    @given(labels=codes(most=4, min_size=40, max_size=40), groups=codes(most=11, min_size=40, max_size=40),
+           folds=st.integers(2, 5), seed=SEEDS)  # fmt: skip
+    def test_groups_are_whole_and_every_fold_has_some(
+        self, labels: Any, groups: Any, folds: int, seed: int
+    ) -> None:
+        if groups.max() + 1 < folds:
+            return
+        found = inner_folds(folds, seed, labels, groups)
+        assert set(found) == set(range(folds))
+        assert all(len(set(found[groups == group])) == 1 for group in np.unique(groups))
+        assert np.array_equal(found, inner_folds(folds, seed, labels, groups))
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_with_groups_it_is_as_even_as_scikit_learn(self, seed: int) -> None:
+        from sklearn.model_selection import StratifiedGroupKFold
+
+        rng = np.random.default_rng(seed)
+        groups = rng.integers(0, 20, 600).astype(np.int32)
+        labels = ((groups + rng.integers(0, 3, 600)) % 4).astype(np.int32)
+        ours = inner_folds(5, seed, labels, groups)
+        theirs = np.empty(600, dtype=int)
+        for fold, (_, test) in enumerate(StratifiedGroupKFold(5).split(labels, labels, groups)):
+            theirs[test] = fold
+
+        def unevenness(folds: Any) -> float:
+            shares = np.array([np.bincount(labels[folds == fold], minlength=4) for fold in range(5)])
+            return float((shares / np.bincount(labels)).std(axis=0).mean())
+
+        assert unevenness(ours) <= 1.5 * unevenness(theirs)
+
+    def test_fewer_groups_than_folds(self) -> None:
+        labels, groups = np.zeros(9, np.int32), np.repeat(np.arange(3, dtype=np.int32), 3)
+        with pytest.raises(DatasetError, match="3 training groups can't be divided into 5") as refused:
+            inner_folds(5, 0, labels, groups)
+        assert "--inner-folds 3" in refused.value.hint
+
+    def test_the_same_folds_for_ever(self) -> None:
+        labels, groups = TestStability.LABELS, TestStability.GROUPS
+        assert inner_folds(3, 0, labels).tolist() == [2, 2, 0, 0, 0, 1, 2, 2, 1, 0, 1, 1]
+        assert inner_folds(3, 0, labels, groups).tolist() == [1, 1, 0, 0, 2, 2, 1, 1, 0, 0, 0, 2]
+
+    @pytest.mark.parametrize("folds", [1, -2])
+    def test_one_fold_is_none(self, folds: int) -> None:
+        with pytest.raises(UsageError, match=f"--inner-folds {folds}"):
+            SplitPlan(inner_folds=folds)

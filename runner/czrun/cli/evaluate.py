@@ -4,33 +4,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from czrun.cli import flags
+from czrun.cli.data_flags import DataFlags, read_data, takes
 from czrun.cli.flags import Format, parse_pairs
 
 
+@takes(DataFlags)
 def evaluate(
     image: Annotated[str, typer.Option(help="The model's image, for example my-model:latest.")],
-    dataset: flags.Dataset = "pbmc68k_reduced",
-    task: flags.TaskName = "cell-type-classification",
-    label_key: flags.LabelKey = None,
-    donor_key: flags.DonorKey = None,
-    batch_key: flags.BatchKey = None,
-    time_key: flags.TimeKey = None,
-    obs: flags.Obs = None,
-    anomaly: flags.Anomaly = None,
-    layer: flags.Layer = None,
-    x: flags.X = None,
-    drop_unlabelled: flags.DropUnlabelled = False,
-    split: flags.Split = None,
-    group_key: flags.GroupKey = None,
-    split_key: flags.SplitKey = None,
-    folds: flags.Folds = None,
-    test_size: flags.TestSize = 0.2,
-    seed: Annotated[int, typer.Option(help="Seed of the split, and the model's first seed.")] = 0,
     seeds: Annotated[int, typer.Option(help="How many seeds to fit the model with.")] = 1,
     param: Annotated[
         list[str] | None, typer.Option(help="A parameter of the model, NAME=VALUE; repeatable.")
@@ -48,6 +33,7 @@ def evaluate(
     control: Annotated[
         bool, typer.Option("--control/--no-control", help="Run the task's negative control beside the model.")
     ] = True,
+    **data: Any,  # noqa: ANN401 - the flags of DataFlags
 ) -> None:
     """Fit a model image, ask it about cells it never saw, and score its answers.
 
@@ -55,32 +41,15 @@ def evaluate(
     5 engine, 6 model, 7 scoring.
     """
     params = parse_pairs("--param", param, "C=0.5")
-    columns = parse_pairs("--obs", obs, "organism=species")
+    cells = read_data(data)
     from czrun.api import evaluate as run
     from czrun.cli.output import print_result, watcher
     from czrun.tasks.registry import chosen_metrics, find_task
 
-    shown = chosen_metrics(find_task(task), metric or [])
+    shown = chosen_metrics(find_task(data["task"]), metric or [])
     with watcher(sys.stderr) as observer:
         result = run(
             image=image,
-            dataset=dataset,
-            task=task,
-            label_key=label_key,
-            donor_key=donor_key,
-            batch_key=batch_key,
-            time_key=time_key,
-            obs=columns,
-            anomaly=anomaly,
-            layer=layer,
-            x=x,
-            drop_unlabelled=drop_unlabelled or None,
-            split=split,
-            group_key=group_key,
-            split_key=split_key,
-            folds=folds,
-            test_size=test_size,
-            seed=seed,
             seeds=seeds,
             params=params,
             cpus=cpus,
@@ -91,6 +60,7 @@ def evaluate(
             use_cache=cache,
             control=control,
             observer=observer,
+            **cells,
         )
     if result.metrics or format_ is Format.JSON:
         print_result(result.record, result.folder, format_.value, shown)

@@ -10,6 +10,7 @@ from typing import TextIO
 
 import typer
 
+from czrun.manifest import PreparedManifest, prepared_folder
 from czrun.progress import Observer, Phase, PhaseEvent
 from czrun.quantities import printable
 from czrun.records import RunRecord, ScoreRecord
@@ -26,6 +27,7 @@ from czrun.report.rows import (
     score_headline,
     score_rows,
 )
+from czrun.storage import cache_home
 
 _HEADER = ("metric", "value", "95 % interval", "negative control")
 
@@ -88,6 +90,18 @@ def print_scores(record: ScoreRecord, style: str, metrics: Sequence[str]) -> Non
         ):
             if line:
                 _echo(line, dim=True)
+
+
+def print_prepared(manifests: Sequence[PreparedManifest]) -> None:
+    """Print where prepared folds lie, what is in them, and what was noted."""
+    for each in manifests:
+        fold = f"fold {each.fold}: " if len(manifests) > 1 else ""
+        asked = f"{each.n_conditions:,} conditions" if each.n_conditions else f"{each.n_predict:,} to predict"
+        size = f"{each.facts.n_vars:,} genes" if each.facts.n_vars else "images"
+        _echo(f"{fold}{each.n_fit:,} cells to fit, {asked}, {size}", bold=True)
+        _echo(str(prepared_folder(cache_home(), each.key)), dim=True)
+    for note in dict.fromkeys(note for each in manifests for note in each.notes):
+        _echo(f"note: {note}", dim=True)
 
 
 def _print_table(record: RunRecord, folder: Path, rows: Sequence[MetricRow]) -> None:

@@ -8,22 +8,27 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from rich.console import Console  # noqa: TID251 - this module is rich's one home
+from rich.bar import Bar  # noqa: TID251 - this module is rich's one home
+from rich.console import Console  # noqa: TID251
 from rich.live import Live  # noqa: TID251
 from rich.spinner import Spinner  # noqa: TID251
 from rich.table import Table  # noqa: TID251
 from rich.text import Text  # noqa: TID251
 
+from czrun.datasets.public import CatalogueEntry
 from czrun.datasets.spec import DatasetSpec
-from czrun.datasets.summary import DatasetSummary
+from czrun.datasets.summary import CountedColumn, DatasetSummary
 from czrun.doctor import Check, State
 from czrun.errors import CzrunError
 from czrun.metrics.base import MetricInfo
 from czrun.progress import Observer, Phase, PhaseEvent
 from czrun.quantities import printable, show_bytes, show_seconds
 from czrun.records import RECORD_FILE, load_record
+from czrun.registering import Registered
 from czrun.report.rows import MESSAGE_CHARS, number, outcome
 from czrun.tasks.base import Design, Task
+
+_MOST_BARS = 20
 
 
 @contextmanager
@@ -160,19 +165,110 @@ PHASE_CELLS = {
 }
 
 
-def print_datasets(datasets: Mapping[str, DatasetSpec]) -> None:
-    """Print one line per named data set."""
-    _print_pairs((name, spec.title or str(spec.path)) for name, spec in datasets.items())
+def print_datasets(
+    named: Mapping[str, DatasetSpec],
+    public: Mapping[str, CatalogueEntry],
+    added: Mapping[str, DatasetSpec],
+    broken: Mapping[str, str],
+    word: str = "",
+) -> None:
+    """Print one line per named data set that has a word in its name or title, by where names come from."""
+    groups: dict[str, dict[str, str]] = {"": {}, "added by you": {}}
+    for name, spec in named.items():
+        group = f"{public[name].collection}, {_doubt(public[name])}" if name in public else ""
+        groups.setdefault(group, {})[name] = spec.title or describe_place(spec)
+    for name, spec in added.items():
+        groups["added by you"][name] = spec.title or describe_place(spec)
+    groups["added by you"] |= {name: f"can't be read: {problem}" for name, problem in broken.items()}
+    console = Console(highlight=False)
+    for group, titles in groups.items():
+        shown = [(name, title) for name, title in titles.items() if word.lower() in f"{name} {title}".lower()]
+        if shown and group:
+            console.print(_text(f"\n{group}", style="dim"))
+        _print_pairs(iter(shown))
 
 
-def print_dataset(summary: DatasetSummary) -> None:
-    """Print a data set's size and columns."""
+def print_away(spec: DatasetSpec, entry: CatalogueEntry | None) -> None:
+    """Print what is known of a data set whose cells aren't here yet."""
+    console = Console(highlight=False)
+    console.print(_text(f"{spec.name}: not fetched yet", style="bold"))
+    facts = {
+        "title": spec.title,
+        "cells": f"{entry.n_obs:,}" if entry and entry.n_obs else "",
+        "from": describe_place(spec),
+        "organism": spec.organism or "",
+        "obs": ", ".join(f"{name} {key}" for name, key in spec.obs.items()),
+        "source": spec.source,
+        "licence": spec.license,
+        "sha256": spec.sha256 or "",
+        "read at": entry.found if entry else "",
+        "": _doubt(entry) if entry else "",
+    }
+    _print_pairs((name, text) for name, text in facts.items() if text)
+    console.print(_text("→ evaluate and `czrun datasets prepare` fetch it when they need it", style="dim"))
+
+
+def _doubt(entry: CatalogueEntry) -> str:
+    return "verified here" if entry.verified else "not verified here"
+
+
+def print_registered(registered: Registered) -> None:
+    """Print what has a name now, and where that is kept."""
+    console, spec = Console(highlight=False), registered.spec
+    console.print(_text(f"{spec.name}: {describe_place(spec)}", style="bold"))
+    if summary := registered.summary:
+        roles = ", ".join(f"{column.role} {column.name}" for column in summary.counted)
+        for line in (f"{summary.n_obs:,} cells", *summary.content, f"columns: {roles or '(none known)'}"):
+            console.print(_text(line))
+        _print_remarks(summary)
+    else:
+        console.print(_text("Nothing was fetched; evaluate and prepare fetch it when they need it."))
+    console.print(_text(f"kept in {registered.path}", style="dim"))
+
+
+def describe_place(spec: DatasetSpec) -> str:
+    """Say in a line where a data set's cells are."""
+    if spec.census:
+        said = spec.census.model_dump(exclude_defaults=True)
+        words = (
+            f"{name} {_joined(value)}" for name, value in said.items() if name not in ("seed", "stratify")
+        )
+        return ", ".join(["CELLxGENE Census", *words])
+    if spec.join:
+        return f"train on {describe_place(spec.join.train)}, test on {describe_place(spec.join.test)}"
+    return spec.url or str(spec.path)
+
+
+def _joined(value: object) -> str:
+    return " or ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def print_dataset(summary: DatasetSummary, *, plot: bool = False) -> None:
+    """Print a data set's size, its columns, and what is odd; with a bar a value where a plot is asked for."""
     console, spec = Console(highlight=False), summary.spec
-    console.print(_text(f"{spec.name}: {summary.n_obs:,} cells × {summary.n_vars:,} genes", style="bold"))
-    console.print(_text(f"{spec.layer} holds {summary.x}; gene ids are {summary.gene_ids}s; {spec.path}"))
+    console.print(_text(f"{spec.name}: {summary.n_obs:,} cells", style="bold"))
+    for line in (*summary.content, describe_place(spec)):
+        console.print(_text(line))
     for name in ("title", "source", "license"):
         if value := getattr(spec, name):
             console.print(_text(f"{name}: {value}"))
+    if plot:
+        for column in summary.counted:
+            console.print(_bars(column, summary.n_obs, console.width))
+    else:
+        console.print(_columns_table(summary))
+    _print_remarks(summary)
+
+
+def _print_remarks(summary: DatasetSummary) -> None:
+    console = Console(highlight=False)
+    for line in summary.odd:
+        console.print(_text(f"! {line}", style="yellow"))
+    for line in summary.notes:
+        console.print(_text(f"note: {line}", style="dim"))
+
+
+def _columns_table(summary: DatasetSummary) -> Table:
     table = Table(pad_edge=False, box=None, header_style="dim", padding=(0, 2, 0, 0))
     for name in ("obs column", "taken as", "values", "missing", "most frequent"):
         table.add_column(name, overflow="fold")
@@ -180,11 +276,31 @@ def print_dataset(summary: DatasetSummary) -> None:
         common = ", ".join(f"{value} {count:,}" for value, count in column.common)
         cells = (column.name, column.role, f"{column.n_values:,}", f"{column.n_missing:,}", common)
         table.add_row(*(_text(cell) for cell in cells))
-    console.print(table)
+    return table
+
+
+def _bars(column: CountedColumn, n_obs: int, width: int) -> Table:
+    """Draw the cells of each value, the longest bar for the most frequent."""
+    title = f"{column.role} ({column.name})" if column.role != column.name else column.role
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), title_justify="left", show_header=False)
+    table.title = _text(title, style="bold")
+    table.add_column(overflow="ellipsis", no_wrap=True, max_width=width // 3)
+    table.add_column(width=width // 3)
+    table.add_column(justify="right")
+    most = column.counts[0][1] if column.counts else 1
+    for value, count in column.counts[:_MOST_BARS]:
+        bar = Bar(size=most, begin=0, end=count, width=width // 3, color="cyan")
+        table.add_row(_text(value), bar, _text(f"{count:,}  {count / n_obs:.1%}"))
+    if more := column.counts[_MOST_BARS:]:
+        table.add_row(_text(f"{len(more):,} more"), "", _text(f"{sum(count for _, count in more):,}"))
+    return table
 
 
 def _print_pairs(pairs: Iterator[tuple[str, str]]) -> None:
     table = Table.grid(padding=(0, 2))
+    # Names are copied: they are never cut short.
+    table.add_column(no_wrap=True, overflow="fold")
+    table.add_column(overflow="fold")
     for name, text in pairs:
         table.add_row(_text(name, style="bold"), _text(text))
     Console(highlight=False).print(table)

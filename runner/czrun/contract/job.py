@@ -64,6 +64,11 @@ class DatasetFacts(ContractModel):
     image_shape: tuple[int, int, int] | None = Field(
         default=None, description="Height, width and channels of every image."
     )
+    inner_folds: int = Field(
+        default=0,
+        ge=0,
+        description="Folds for the model's own use, in the obs column fold of fit's file; 0 for none.",
+    )
     expression: ExpressionSpace | None = Field(
         default=None, description="What the numbers in expression.npy and cells.npy are to be."
     )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from czrun.cells import Texts
+from czrun.cells import ImageBlock, Texts
 from czrun.errors import DatasetError, listing
 
 _LAYOUT = "It holds `images`, uint8 (n, height, width, channels), and a column a key, for example `label`."
@@ -32,6 +32,7 @@ class ImageArchive:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.notes: tuple[str, ...] = ()
         arrays = _read(path)
         self._images = _checked_images(arrays, path)
         self.n_obs = len(self._images)
@@ -60,9 +61,15 @@ class ImageArchive:
                 "Give each image an id of its own, or leave the ids out.",
             )
 
-    def images(self) -> npt.NDArray[np.uint8]:
-        """Return all images, shape (n_obs, height, width, channels)."""
-        return self._images
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of every image."""
+        _, height, width, channels = self._images.shape
+        return height, width, channels
+
+    def image_blocks(self) -> Iterator[ImageBlock]:
+        """Yield all images at once: an archive is in memory."""
+        yield ImageBlock(np.arange(self.n_obs), self._images)
 
     def close(self) -> None:
         """Do nothing: the arrays are in memory."""

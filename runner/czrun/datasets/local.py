@@ -1,4 +1,4 @@
-"""A user's own .h5ad file as a cell source, with its columns and its numbers checked."""
+"""A user's own file or folder as a cell source, with its columns and its numbers checked."""
 
 from __future__ import annotations
 
@@ -7,28 +7,40 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from czrun.cells import Genes, RowBlock, Texts
+from czrun.cells import Genes, Names, RowBlock, Texts, repeated
 from czrun.contract.job import XKind
-from czrun.datasets.spec import DatasetSpec
+from czrun.datasets.counts import Chosen, as_named, find_counts, other_layers
+from czrun.datasets.formats import CellFile, open_file
+from czrun.datasets.obs_table import ObsTable
+from czrun.datasets.spec import AUTO, DatasetSpec
+from czrun.datasets.table_beside import find_table
 from czrun.errors import DatasetError, listing
-from czrun.h5ad import H5adReader
 
 
 class LocalCells:
-    """One matrix of a local .h5ad file; raises DatasetError when it can't serve."""
+    """One matrix of a local file or folder; raises DatasetError when it can't serve."""
 
     def __init__(self, spec: DatasetSpec) -> None:
-        self._path = spec.path
-        self._reader = H5adReader(spec.path, spec.layer)
+        self._path = spec.file
+        file = open_file(spec.file, None if spec.layer == AUTO else spec.layer)
         try:
-            self.n_obs, self.n_vars = self._reader.n_obs, self._reader.n_vars
-            self.columns = self._reader.columns
-            self._genes = self._reader.genes()
-            self._check_names()
-            self.x = spec.x or self._look_at_x(spec.layer)
+            _check_names(spec, file)
+            self._table = _table(spec, file)
+            chosen = self._choose(spec, file)
         except BaseException:
-            self._reader.close()
+            file.close()
             raise
+        self._file, self.x = chosen.file, chosen.x
+        self.notes: tuple[str, ...] = (*chosen.notes, *chosen.file.notes)
+        if self._table:
+            self.notes += self._table.notes
+        self.n_obs, self.n_vars = self._file.n_obs, self._file.n_vars
+        self._genes = self._file.genes()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the obs columns, those of a table beside the file after the file's own."""
+        return tuple(dict.fromkeys((*self._file.columns, *(self._table.columns if self._table else ()))))
 
     def column(self, key: str) -> Texts:
         """Return one obs column as text, None where it is missing, shape (n_obs,)."""
@@ -37,11 +49,13 @@ class LocalCells:
                 f"{self._path} has no obs column {key!r}.",
                 f"Its columns: {', '.join(self.columns) or '(none)'}.",
             )
-        return self._reader.column(key)
+        if self._table and key in self._table.columns:
+            return self._table.column(key)
+        return self._file.column(key)
 
-    def obs_names(self) -> Texts:
+    def obs_names(self) -> Names:
         """Return the obs index, shape (n_obs,)."""
-        return self._reader.obs_names()
+        return self._file.obs_names()
 
     def genes(self) -> Genes:
         """Return the var index and what else names the genes."""
@@ -49,64 +63,59 @@ class LocalCells:
 
     def row_nnz(self) -> npt.NDArray[np.int64]:
         """Return how many values each row stores, shape (n_obs,)."""
-        return self._reader.row_nnz()
+        return self._file.row_nnz()
 
     def blocks(self) -> Iterator[RowBlock]:
         """Yield all rows in order; raises DatasetError after the last if X isn't what it is said to be."""
         checks = XChecks(self.x, self.obs_names(), self._genes.ids)
-        for block in self._reader.blocks():
+        for block in self._file.blocks():
             checks.look_at(block)
             yield block
         if checks.problems:
             raise DatasetError(
                 f"{self._path}: X is taken for {self.x}, but\n{listing(checks.problems)}",
-                self._other_layers(),
+                other_layers(self._file),
             )
 
     def close(self) -> None:
         """Close the file."""
-        self._reader.close()
+        self._file.close()
 
-    def _check_names(self) -> None:
-        problems = []
-        if not self.n_obs or not self.n_vars:
-            raise DatasetError(
-                f"{self._path} holds {self.n_obs} cells and {self.n_vars} genes.", "It needs both."
-            )
-        for what, names, mend in (
-            ("cell ids (obs_names)", self.obs_names(), "adata.obs_names_make_unique()"),
-            ("gene ids (var_names)", self._genes.ids, "adata.var_names_make_unique()"),
-        ):
-            values, counts = np.unique(names.astype(str), return_counts=True)
-            if repeated := values[counts > 1].tolist():
-                problems.append(
-                    f"{len(repeated)} {what} appear twice or more, such as {repeated[0]!r}: {mend}"
-                )
-        if problems:
-            raise DatasetError(
-                f"{self._path} has duplicated ids:\n{listing(problems)}",
-                "Mend them in scanpy and write the file again.",
-            )
+    def _choose(self, spec: DatasetSpec, file: CellFile) -> Chosen:
+        if spec.layer != AUTO:
+            return as_named(file, spec.x, str(self._path))
+        return find_counts(file, spec.x, lambda layer: self._open_other(spec, layer), str(self._path))
 
-    def _look_at_x(self, layer: str) -> XKind:
-        """Take X for counts when the first block holds nothing else; else ask, a wrong guess misleads."""
-        first = next(self._reader.blocks())
-        if np.all(first.data >= 0) and np.all(first.data == np.floor(first.data)):
-            return XKind.COUNTS
-        odd = first.data[(first.data < 0) | (first.data != np.floor(first.data))][0]
+    def _open_other(self, spec: DatasetSpec, layer: str | None) -> CellFile:
+        file = open_file(spec.file, layer)
+        try:
+            _check_names(spec, file)
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+
+def _table(spec: DatasetSpec, file: CellFile) -> ObsTable | None:
+    path = find_table(spec)
+    return ObsTable(path, file.obs_names()) if path else None
+
+
+def _check_names(spec: DatasetSpec, file: CellFile) -> None:
+    if not file.n_obs or not file.n_vars:
+        raise DatasetError(f"{spec.file} holds {file.n_obs} cells and {file.n_vars} genes.", "It needs both.")
+    if twice := repeated(file.obs_names()):
         raise DatasetError(
-            f"{self._path}: {layer} doesn't hold counts (it has {odd:g}).",
-            f"{self._other_layers()} Or say what it holds with --x log1p, --x normalized or --x other.",
+            f"{spec.file} has duplicated ids: {len(twice)} cell ids (obs_names) appear twice or more, "
+            f"such as {twice[0]!r}.",
+            "Mend them with adata.obs_names_make_unique() and write the file again.",
         )
-
-    def _other_layers(self) -> str:
-        return f"If the counts lie elsewhere, name them with --layer: {', '.join(self._reader.layers)}."
 
 
 class XChecks:
     """Looks for numbers that X can't hold, over all blocks, and remembers how many and the first."""
 
-    def __init__(self, x: XKind, cells: Texts, genes: Texts) -> None:
+    def __init__(self, x: XKind, cells: Names, genes: Texts) -> None:
         self._x, self._cells, self._genes = x, cells, genes
         self._found: dict[str, tuple[int, str]] = {}
 

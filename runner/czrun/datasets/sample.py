@@ -20,6 +20,7 @@ class SampleCells:
         with np.load(path, allow_pickle=False) as arrays:
             self._arrays = {name: arrays[name] for name in arrays.files}
         self.x = XKind.LOG1P
+        self.notes: tuple[str, ...] = ()
         self.n_obs = len(self._arrays["obs_names"])
         self.n_vars = len(self._arrays["genes"])
         self.columns = ("bulk_labels", "phase", "louvain")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
@@ -80,11 +80,11 @@ class OutputSlot:
         """Whether it is a .npy file."""
         return self.content in (Content.NUMBERS, Content.PROBABILITIES)
 
-    def shape(self, sizes: dict[str, int]) -> tuple[int | None, ...]:
+    def shape(self, sizes: Mapping[str, int]) -> tuple[int | None, ...]:
         """Return the sizes of its axes, None where the model chooses."""
         return tuple(sizes.get(axis) for axis in self.axes)
 
-    def for_job(self, sizes: dict[str, int]) -> OutputFile:
+    def for_job(self, sizes: Mapping[str, int]) -> OutputFile:
         """Return what job.json says of it, with the sizes of its axes filled in."""
         if not self.is_array:
             return OutputFile(name=self.name, required=self.required)

@@ -84,6 +84,9 @@ GOOD = [
     ("model", GOOD_MODEL),
     ("model", {"name": "m", "tasks": ["embedding"], "verbs": ["predict"]}),
     ("dataset", GOOD_DATASET),
+    ("dataset", {"url": "https://example.org/pbmc.h5ad", "sha256": "0" * 64}),
+    ("dataset", {"census": {"tissue": ["blood"], "max_cells": 5000}}),
+    ("dataset", {"join": {"train": GOOD_DATASET, "test": {"census": {"organism": "mus_musculus"}}}}),
 ]
 
 BAD = [
@@ -108,7 +111,8 @@ BAD = [
     ("model", {**GOOD_MODEL, "params": {"C": {"type": "list"}}}, "params.C.type"),
     ("model", {**GOOD_MODEL, "assets": [{**GOOD_MODEL["assets"][0], "url": "http://x"}]}, "assets.0.url"),
     ("model", {**GOOD_MODEL, "assets": [{**GOOD_MODEL["assets"][0], "path": "../w"}]}, "assets.0.path"),
-    ("dataset", {}, "path"),
+    ("dataset", {}, ""),
+    ("dataset", {"census": {"max_cells": 0}}, "census.max_cells"),
     ("dataset", {**GOOD_DATASET, "obs": {"celltype": "x"}}, "obs.celltype"),
     ("dataset", {**GOOD_DATASET, "x": "umi"}, "x"),
 ]

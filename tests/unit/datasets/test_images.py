@@ -16,6 +16,7 @@ from czrun.datasets.images import ImageArchive
 from czrun.datasets.spec import DatasetSpec
 from czrun.errors import DatasetError
 from made_cells import made_cells, written
+from made_images import images_of
 
 IMAGES = np.arange(4 * 5 * 6 * 3, dtype=np.uint8).reshape(4, 5, 6, 3)
 
@@ -37,17 +38,17 @@ class TestContent:
     def test_images_are_what_was_written(self, tmp_path: Path) -> None:
         found = archive(tmp_path)
         assert found.n_obs == 4
-        assert np.array_equal(found.images(), IMAGES)
+        assert np.array_equal(images_of(found), IMAGES)
 
     def test_grey_images_get_their_one_channel(self, tmp_path: Path) -> None:
         found = archive(tmp_path, images=IMAGES[..., 0])
-        assert found.images().shape == (4, 5, 6, 1)
-        assert np.array_equal(found.images()[..., 0], IMAGES[..., 0])
+        assert found.image_shape == (5, 6, 1)
+        assert np.array_equal(images_of(found)[..., 0], IMAGES[..., 0])
 
     def test_images_in_another_memory_order_are_the_same_images(self, tmp_path: Path) -> None:
         found = archive(tmp_path, images=np.asfortranarray(IMAGES))
-        assert found.images().flags.c_contiguous
-        assert np.array_equal(found.images(), IMAGES)
+        assert images_of(found).flags.c_contiguous
+        assert np.array_equal(images_of(found), IMAGES)
 
     @pytest.mark.parametrize(
         ("values", "texts"),

@@ -1,0 +1,1 @@
+"""Images of single cells as people have them: folders, arrays, OME-TIFF and OME-Zarr."""
