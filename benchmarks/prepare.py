@@ -1,12 +1,13 @@
 """Preparing generated counts against `cp` of the same bytes, and against loading them all with anndata.
 
-    uv run python benchmarks/prepare.py [--sizes 100000x2000 1000000x2000 60000x20000] [--density 0.05] [--repeats 3]
+    uv run python benchmarks/prepare.py [--sizes 100000x2000 1000000x2000 60000x20000] [--density 0.05]
+        [--repeats 3]
 
-The source is written block by block as CSR, so that making it needs no more memory than reading it. For each size
-three ways are taken in turn, each `--repeats` times from a source that the page cache was told to drop, and each
-until the disk has taken all of it in; the quickest of each counts:
+The source is written block by block as CSR, so that making it needs no more memory than reading it. For each
+size three ways are taken in turn, each `--repeats` times from a source that the page cache was told to drop,
+and each until the disk has taken all of it in; the quickest of each counts:
 
-- `czrun`: hash the source, prepare a hold-out of it (two files in another order, truth, audit) and publish it;
+- `czrun`: hash the source, prepare a hold-out of it (two files in another order, truth, audit), publish it;
 - `cp`: copy the file;
 - `anndata`: read it whole, subset by the same shuffled rows, write both parts.
 

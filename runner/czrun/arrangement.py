@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from czrun.annotations import Annotated
-from czrun.columns import Flags
+from czrun.cells import Flags
 from czrun.errors import DatasetError
 from czrun.split_plan import SplitKind, SplitPlan
 from czrun.splits import Codes, Rows, Split, groups_to_test, inner_folds, split

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,6 +19,11 @@ Texts = npt.NDArray[np.object_]
 Names = npt.NDArray[Any]
 """Cell ids: an array of str, of objects or of NumPy's StringDType, which holds a million in 16 MB where
 objects take 65."""
+
+Flags = npt.NDArray[np.bool_]
+
+_NULL_WORDS = frozenset({"", "nan", "none", "na", "<na>"})
+"""What people's files hold where they mean nothing."""
 
 _ENSEMBL = re.compile(r"^ENS[A-Z]*G\d{6,}(\.\d+)?$")
 
@@ -43,6 +48,22 @@ class Genes:
         """What the ids are: Ensembl when nine in ten look so, else symbols."""
         ensembl = sum(bool(_ENSEMBL.match(gene)) for gene in self.ids)
         return "ensembl" if ensembl >= 0.9 * len(self.ids) else "symbol"
+
+
+def has_value(text: str | None) -> bool:
+    """Tell whether a text says anything."""
+    return text is not None and text.strip().lower() not in _NULL_WORDS
+
+
+def is_missing(texts: Texts) -> Flags:
+    """Tell where a column has no value, shape (n,)."""
+    return each(texts, lambda text: not has_value(text))
+
+
+def each(texts: Texts, test: Callable[[str | None], bool]) -> Flags:
+    """Ask a question of each text, once for each value that there is; shape (n,)."""
+    answers = {text: test(text) for text in set(texts.tolist())}
+    return np.fromiter((answers[text] for text in texts), dtype=np.bool_, count=len(texts))
 
 
 @dataclass(frozen=True)

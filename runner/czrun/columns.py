@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
-from czrun.cells import Categorical, Column, Numeric, ObsSource, Texts
+from czrun.cells import Categorical, Column, Flags, Numeric, ObsSource, Texts, each, is_missing
 from czrun.contract.job import UNASSIGNED
 from czrun.datasets.matching import column_key
 from czrun.datasets.spec import DatasetSpec, ObsName
@@ -18,12 +18,9 @@ from czrun.split_plan import SplitPlan
 from czrun.splits import Codes, Rows
 from czrun.tasks.base import Task
 
-Flags = npt.NDArray[np.bool_]
-
 CONTROL = "control"
 """What a model reads as the perturbation of a control cell, whatever the data set calls it."""
 
-_NULL_LABELS = frozenset({"", "nan", "none", "na", "<na>"})
 _TRUE_WORDS = frozenset({"true", "1", "1.0", "yes"})
 _CONTROL_WORDS = frozenset(
     {"control", "ctrl", "non-targeting", "nt", "unperturbed", "untreated", "dmso", "vehicle", "unstimulated"}
@@ -75,7 +72,7 @@ class ColumnReader:
         complete = np.ones(len(kept), dtype=bool)
         for name in self._needed:
             key = self._key(name)
-            missing = _is_missing(self._texts_of(key)[kept])
+            missing = is_missing(self._texts_of(key)[kept])
             if count := int(missing.sum()):
                 self._tell_missing(count, key, len(missing))
             complete &= ~missing
@@ -90,7 +87,7 @@ class ColumnReader:
         yield from self._names
         for name in filter(self._has, self._helpful):
             key = self._key(name)
-            if count := int(_is_missing(self._texts_of(key)[rows]).sum()):
+            if count := int(is_missing(self._texts_of(key)[rows]).sum()):
                 self.notes.append(f"{count:,} cells have no {key!r}, so scores make no use of it")
             else:
                 yield name
@@ -168,7 +165,7 @@ class ColumnReader:
             texts, wanted = self._texts_of(key)[rows], _TRUE_WORDS
         else:
             texts, wanted = self._texts_of(perturbation)[rows], _CONTROL_WORDS
-        is_control = _each(texts, lambda text: str(text).strip().lower() in wanted)
+        is_control = each(texts, lambda text: str(text).strip().lower() in wanted)
         if not is_control.any() or is_control.all():
             which = "no cell is" if not is_control.any() else "every cell is"
             self.problems.append(
@@ -200,7 +197,7 @@ class ColumnReader:
         return times
 
     def _anomalies(self, key: str, texts: Texts) -> Flags:
-        found = _each(texts, lambda text: str(text) in self._spec.anomalous)
+        found = each(texts, lambda text: str(text) in self._spec.anomalous)
         if not found.any() or found.all():
             values = ", ".join(repr(value) for value in sorted(set(map(str, texts)))[:8])
             self.problems.append(
@@ -228,16 +225,6 @@ def _flag(name: str) -> str:
     if name in ("label", "donor", "batch", "time"):
         return f"--{name}-key COLUMN"
     return "--anomaly COLUMN=VALUE" if name == "anomaly" else f"--obs {name}=COLUMN"
-
-
-def _is_missing(texts: Texts) -> Flags:
-    return _each(texts, lambda text: text is None or text.strip().lower() in _NULL_LABELS)
-
-
-def _each(texts: Texts, test: Callable[[str | None], bool]) -> Flags:
-    """Ask a question of each text, once for each value that there is."""
-    answers = {text: test(text) for text in set(texts.tolist())}
-    return np.fromiter((answers[text] for text in texts), dtype=bool, count=len(texts))
 
 
 def encode(texts: Texts) -> tuple[tuple[str, ...], Codes]:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from czrun.cells import ObsSource, Texts
+from czrun.cells import Flags, ObsSource, Texts, is_missing
 from czrun.conditions import Clause, Operator
-from czrun.datasets.matching import Flags, Rows, column_key, holds, is_missing, matching, require_known
+from czrun.datasets.matching import Rows, column_key, holds, matching, require_known
 from czrun.datasets.shared_classes import shared_classes
 from czrun.datasets.spec import DatasetSpec
 from czrun.errors import DatasetError

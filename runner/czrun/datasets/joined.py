@@ -10,7 +10,7 @@ from typing import get_args
 import numpy as np
 import numpy.typing as npt
 
-from czrun.cells import CellSource, Genes, RowBlock, Texts
+from czrun.cells import CellSource, Genes, RowBlock, Texts, has_value
 from czrun.datasets.aligned_genes import Side, align_genes
 from czrun.datasets.catalogue import open_cells
 from czrun.datasets.genes import sums_for
@@ -20,7 +20,7 @@ from czrun.datasets.mapped_cells import KeptCells, MappedGenes
 from czrun.datasets.orthologs import organism_name, read_orthologs
 from czrun.datasets.same_cells import Prints, fingerprints, refuse_same_cells
 from czrun.datasets.selection import drawn_rows, kept_rows
-from czrun.datasets.shared_classes import has_label, shared_classes
+from czrun.datasets.shared_classes import shared_classes
 from czrun.datasets.spec import DatasetSpec, ObsName
 from czrun.errors import DatasetError
 
@@ -248,8 +248,8 @@ def _same_classes(train: Member, test: Member, spec: DatasetSpec) -> tuple[Membe
         (train, mine, named[0], shared.train),
         (test, theirs, named[1], shared.test),
     ):
-        found = _texts(common.get(label) if has_label(label) else None for label in labels.tolist())
-        unlabelled = ~np.array([has_label(label) for label in own.tolist()], dtype=np.bool_)
+        found = _texts(common.get(label) if has_value(label) else None for label in labels.tolist())
+        unlabelled = ~np.array([has_value(label) for label in own.tolist()], dtype=np.bool_)
         stays = np.array([label is not None for label in found.tolist()], dtype=np.bool_) | unlabelled
         source = member.source if stays.all() else KeptCells(member.source, np.flatnonzero(stays))
         members.append(replace(member, source=source, labels=found[stays]))
@@ -279,7 +279,7 @@ def _said_of_map(
 
 
 def _values(labels: Texts) -> frozenset[str]:
-    return frozenset(label for label in labels.tolist() if has_label(label))
+    return frozenset(label for label in labels.tolist() if has_value(label))
 
 
 def _one_sided(roles: Sequence[ObsName], train: Member, test: Member) -> Iterator[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from czrun.datasets.yaml_file import read_mapping
 from czrun.errors import DatasetError, listing, nearest
 
 Renames = Mapping[str, str | None]
@@ -37,7 +38,7 @@ def read_label_map(
     DatasetError
         With every problem: sections of no data set, labels that nobody has, values that are no labels.
     """
-    content = _content(path)
+    content = read_mapping(path, "`test:`, then a line `own label: common label`")
     problems: list[str] = []
     found: tuple[dict[str, str | None], dict[str, str | None]] = ({}, {})
     sections = {_BOTH: (0, 1), "train": (0,), "test": (1,), names[0]: (0,), names[1]: (1,)}
@@ -63,19 +64,3 @@ def read_label_map(
     if problems:
         raise DatasetError(f"{path} can't be used:\n{listing(problems)}", "See docs/guides/datasets.md.")
     return found
-
-
-def _content(path: Path) -> dict[object, object]:
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DatasetError(
-            f"{path} can't be read as YAML: {error}.", "See docs/guides/datasets.md."
-        ) from error
-    if not isinstance(content, dict):
-        raise DatasetError(
-            f"{path} holds no mapping.", "It starts like `test:`, then a line `own label: common label`."
-        )
-    return content

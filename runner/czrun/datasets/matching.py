@@ -9,16 +9,14 @@ from typing import cast, get_args
 import numpy as np
 import numpy.typing as npt
 
-from czrun.cells import ObsSource, Texts
+from czrun.cells import Flags, ObsSource, each, is_missing
 from czrun.conditions import Clause, Operator, as_number
 from czrun.datasets.spec import DatasetSpec, ObsName
 from czrun.errors import DatasetError, listing
 
-Flags = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.int64]
 
 _SHOWN_VALUES = 12
-_NULL = frozenset({"", "nan", "none", "na", "<na>"})
 _COMPARISONS: dict[Operator, Callable[[float, float], bool]] = {
     Operator.BELOW: lambda value, bound: value < bound,
     Operator.AT_MOST: lambda value, bound: value <= bound,
@@ -33,11 +31,6 @@ def column_key(source: ObsSource, spec: DatasetSpec, name: str) -> str | None:
         return name
     key = spec.key_for(cast(ObsName, name)) if name in get_args(ObsName) else None
     return key if key in source.columns else None
-
-
-def is_missing(texts: Texts) -> Flags:
-    """Tell where a column has no value."""
-    return _each(texts, lambda text: text is None or text.strip().lower() in _NULL)
 
 
 def require_known(source: ObsSource, spec: DatasetSpec, clauses: Sequence[Clause]) -> None:
@@ -99,7 +92,7 @@ def holds(source: ObsSource, spec: DatasetSpec, clause: Clause, rows: Rows) -> F
         meant = set().union(*(_equal_to(value, there) for value in clause.values))
         if clause.operator is Operator.NONE_OF:
             meant = set(there) - meant
-    return _each(texts[rows], lambda text: text in meant)
+    return each(texts[rows], lambda text: text in meant)
 
 
 def matching(source: ObsSource, spec: DatasetSpec, clauses: Sequence[Clause], rows: Rows) -> Flags:
@@ -130,9 +123,3 @@ def _values_there(source: ObsSource, spec: DatasetSpec, clause: Clause, rows: Ro
     values = sorted(set(map(str, texts[~is_missing(texts)])))
     shown = ", ".join(map(repr, values[:_SHOWN_VALUES])) or "nothing"
     return f"{shown} …" if len(values) > _SHOWN_VALUES else shown
-
-
-def _each(texts: Texts, test: Callable[[str | None], bool]) -> Flags:
-    """Ask a question of each text, once for each value that there is."""
-    answers = {text: test(text) for text in set(texts.tolist())}
-    return np.fromiter((answers[text] for text in texts), dtype=np.bool_, count=len(texts))

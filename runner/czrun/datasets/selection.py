@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from czrun.cells import ObsSource, Texts
+from czrun.cells import ObsSource, Texts, is_missing
 from czrun.conditions import any_of
-from czrun.datasets.matching import Rows, column_key, is_missing, matching, require_known
+from czrun.datasets.matching import Rows, column_key, matching, require_known
 from czrun.datasets.spec import DatasetSpec
 from czrun.errors import DatasetError
 from czrun.subsampling import choose_stratified, combined_strata

@@ -7,10 +7,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from czrun.cells import Texts
+from czrun.cells import Texts, has_value
 from czrun.errors import DatasetError, listing
 
-_NO_LABEL = frozenset({"", "nan", "none", "na", "<na>"})
 _SHOWN = 30
 
 
@@ -88,11 +87,6 @@ def shared_classes(
     )
 
 
-def has_label(label: str | None) -> bool:
-    """Tell whether this is a label at all."""
-    return label is not None and label.strip().lower() not in _NO_LABEL
-
-
 def plain(label: str) -> str:
     """Return a label without case, spaces, hyphens, underscores and plurals: ``B-Cells`` as ``b cell``."""
     words = re.split(r"[\s_-]+", label.strip().casefold())
@@ -101,14 +95,14 @@ def plain(label: str) -> str:
 
 def _counted(labels: Texts) -> dict[str, int]:
     """Count the cells of each label, most frequent first."""
-    return dict(Counter(label for label in labels.tolist() if has_label(label)).most_common())
+    return dict(Counter(label for label in labels.tolist() if has_value(label)).most_common())
 
 
 def _terms(labels: Texts, terms: Texts | None) -> dict[str, str]:
     """Return the ontology id of each label that has one, and one only."""
     found: dict[str, set[str]] = {}
     for label, term in set(zip(labels.tolist(), [] if terms is None else terms.tolist(), strict=False)):
-        if has_label(label) and has_label(term):
+        if has_value(label) and has_value(term):
             found.setdefault(label, set()).add(term)
     return {label: next(iter(ids)) for label, ids in found.items() if len(ids) == 1}
 

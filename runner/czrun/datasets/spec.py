@@ -13,6 +13,7 @@ from czrun.contract.job import XKind
 from czrun.datasets.census_query import CensusQuery
 from czrun.datasets.imaging.kinds import image_kind
 from czrun.datasets.imaging.options import ImageOptions
+from czrun.datasets.yaml_file import read_mapping
 from czrun.errors import DatasetError, listing
 
 ObsName = Literal[
@@ -151,16 +152,7 @@ class DatasetSpec(ContractModel):
 
 def read_spec(path: Path) -> DatasetSpec:
     """Read a data set's YAML; raises DatasetError with every problem in it."""
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DatasetError(
-            f"{path} can't be read as YAML: {error}.", "See docs/guides/datasets.md."
-        ) from error
-    if not isinstance(content, dict):
-        raise DatasetError(f"{path} holds no mapping.", "It starts like `path: pbmc.h5ad`.")
+    content = read_mapping(path, "`path: pbmc.h5ad`")
     try:
         spec = DatasetSpec.model_validate(content)
     except ValidationError as error:
