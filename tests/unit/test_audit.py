@@ -74,6 +74,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "labels": {},
     "folds": {"plan": SplitPlan(SplitKind.KFOLD, folds=3)},
     "donors": {"plan": SplitPlan(SplitKind.GROUP_HOLDOUT, group_key="donor_id")},
+    "inner folds": {"plan": SplitPlan(inner_folds=3)},
     "plain": {"task": PLAIN, "plan": SplitPlan(SplitKind.WHOLE)},
     "batches": {"task": BATCHES, "plan": SplitPlan(SplitKind.WHOLE)},
     "organisms": {"task": ORGANISMS, "plan": SplitPlan(SplitKind.GROUP_HOLDOUT, group_key="organism")},
@@ -115,11 +116,11 @@ class TestSoundData:
         assert list(scratch.iterdir()) == []
         assert sorted(folder.rglob("*")) == before
 
-    @pytest.mark.slow
     def test_numbers_that_opaque_ids_happen_to_hold_are_not_sought(self, folder: Path) -> None:
         ids = np.load(folder / "ids" / "v0.npy").astype(str).tolist()
         assert stray_texts(folder / SHOWN, {name[i : i + 6] for name in ids for i in range(11)}) == []
 
+    @pytest.mark.slow
     def test_three_hundred_seeds_raise_no_false_alarm(self, tmp_path: Path) -> None:
         path = written(made_cells(48), tmp_path / "tiny.h5ad")
         for seed in range(300):
