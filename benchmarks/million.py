@@ -79,6 +79,8 @@ def main() -> None:
     parser.add_argument("--metrics", nargs="+", choices=list(FAMILIES), default=list(FAMILIES))
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.check <= limits.SAMPLED_CELLS:
+        parser.error(f"--check: samples have {limits.SAMPLED_CELLS:,} cells, so name more than that")
     if options.worker:
         work(*options.worker)
         return

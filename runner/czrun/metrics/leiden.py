@@ -10,7 +10,7 @@ from functools import partial
 from importlib import import_module
 from itertools import chain, repeat
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from czrun.metrics.neighbours import Neighbours
 
 Float32Array = NDArray[np.float32]
+FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 RESOLUTION = 1.0
@@ -84,8 +85,7 @@ def umap_graph(neighbours: Neighbours) -> Edges:
     for start in range(0, n, _BLOCK):
         block = slice(start, start + _BLOCK)
         weights[:, block] = _reach(distances[:, block], np.float32(typical))
-    cells = np.broadcast_to(np.arange(n), weights.shape)
-    return _joined(cells, neighbours.indices[:, 1:].T.astype(np.int64), weights, n)
+    return _joined(neighbours.indices[:, 1:], weights, n)
 
 
 def leiden(neighbours: Neighbours, seed: int = 0) -> IntArray:
@@ -115,11 +115,7 @@ def leiden(neighbours: Neighbours, seed: int = 0) -> IntArray:
     Traag, Waltman & van Eck 2019, doi:10.1038/s41598-019-41695-z.
     """
     igraph = _igraph()
-    edges = umap_graph(neighbours)
-    graph = igraph.Graph(n=edges.n_obs, edges=_pairs(edges))
-    # scanpy hands igraph both directions of every edge. Each once with twice the weight clusters the same
-    # to the last cell, and takes half the time; with the weight as it is, the random merges would differ.
-    weights = 2 * edges.weight.astype(np.float64)
+    graph, weights = _as_igraph(igraph, umap_graph(neighbours))
     with _random_numbers(igraph, seed):
         found = graph.community_leiden(
             objective_function="modularity",
@@ -128,6 +124,15 @@ def leiden(neighbours: Neighbours, seed: int = 0) -> IntArray:
             n_iterations=N_ITERATIONS,
         )
     return np.array(found.membership, dtype=np.int64)
+
+
+def _as_igraph(igraph: ModuleType, edges: Edges) -> tuple[Any, FloatArray]:
+    """Make igraph's graph, and the weights of its edges.
+
+    scanpy hands igraph both directions of every edge. Each once with twice the weight clusters the same to
+    the last cell, and takes half the time; with the weight as it is, the random merges would differ.
+    """
+    return igraph.Graph(n=edges.n_obs, edges=_pairs(edges)), 2 * edges.weight.astype(np.float64)
 
 
 def _pairs(edges: Edges) -> Iterator[tuple[int, int]]:
@@ -181,11 +186,13 @@ def _scales(beyond: Float32Array, target: float) -> Float32Array:
     return found
 
 
-def _joined(cells: IntArray, others: IntArray, weights: Float32Array, n: int) -> Edges:
-    """Join what two cells hold of one another, a and b, to a + b - a b."""
+def _joined(others: NDArray[np.int32], weights: Float32Array, n: int) -> Edges:
+    """Join what two cells hold of one another, a and b, to a + b - a b; `weights` has one row a rank."""
+    cells, key = np.arange(n), np.empty(weights.shape, dtype=np.int64)
+    for rank, other in enumerate(others.T):
+        key[rank] = np.minimum(cells, other) * n + np.maximum(cells, other)
     held = weights > 0
-    cells, others, weights = cells[held], others[held], weights[held]
-    key = np.minimum(cells, others) * n + np.maximum(cells, others)
+    key, weights = key[held], weights[held]
     order = np.argsort(key)
     key, weights = key[order], weights[order]
     starts = np.flatnonzero(np.diff(key, prepend=-1))
