@@ -173,25 +173,19 @@ class _Audit:
         path = self.folder / name
         problems = odd_contents(path, self.ids[view], shown, self.scratch)
         problems += [
-            f"{text!r}, which it may not tell, is in its bytes"
-            for text in stray_texts(path, self._secrets(view))
+            f"{text!r}, which it may not tell, is in its bytes" for text in stray_texts(path, self._secrets)
         ]
         for problem in problems:
             yield Finding(name, problem)
         if view == "v0" and self.ledger.conditions:
             yield from self._conditions()
 
-    def _secrets(self, view: str) -> set[str]:
-        """Return the texts that a view's file may not hold."""
-        texts = set(self.ledger.names)
-        shown: set[str] = set()
-        for column in self.ledger.columns.values():
-            if isinstance(column, Categorical):
-                texts.update(column.categories)
-        for column in self.ledger.obs(view).values():
-            if isinstance(column, Categorical):
-                shown.update(column.categories)
-        return texts - shown
+    @cached_property
+    def _secrets(self) -> set[str]:
+        """The texts that no file may hold in more places than its columns and genes put them in."""
+        columns = self.ledger.columns.values()
+        texts = {text for each in columns if isinstance(each, Categorical) for text in each.categories}
+        return texts.union(self.ledger.names)
 
     def _images(self, view: str, shown: dict[str, Column]) -> Iterator[Finding]:
         name = f"{self._file(view)}.images.npy"

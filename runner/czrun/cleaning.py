@@ -23,8 +23,11 @@ class Swept:
     engine_note: str
 
 
-def clean_up(runs: Path, *, with_cache: bool) -> Swept:
-    """Remove orphaned containers, scratch space, runs without a record and, if asked, the cache.
+DOWNLOADS = "sources"
+
+
+def clean_up(runs: Path, *, with_cache: bool, with_downloads: bool = False) -> Swept:
+    """Remove orphaned containers, scratch space, runs without a record and, if asked, cache and downloads.
 
     Raises
     ------
@@ -32,10 +35,12 @@ def clean_up(runs: Path, *, with_cache: bool) -> Swept:
         When another czrun is running, whose cache it would be.
     """
     home = cache_home()
-    if with_cache and (busy := living(home)):
+    names = (CACHES if with_cache else ()) + ((DOWNLOADS,) if with_downloads else ())
+    dropped = [home / name for name in names]
+    if dropped and (busy := living(home)):
         raise UsageError(
             f"{len(busy)} other czrun process(es) use the cache now.",
-            "Wait for them, or clean with --no-cache.",
+            "Wait for them, or clean with --no-cache and without --downloads.",
         )
     containers, note = _reap(home)
     if not note:
@@ -44,9 +49,9 @@ def clean_up(runs: Path, *, with_cache: bool) -> Swept:
     unfinished = [
         path for path in run_folders(runs) if not (path / RECORD_FILE).exists() and is_abandoned(path)
     ]
-    freed = sum(folder_bytes(home / name) for name in CACHES) if with_cache else 0
+    freed = sum(map(folder_bytes, dropped))
     with storage_errors(home):
-        for path in [*unfinished, *((home / name for name in CACHES) if with_cache else ())]:
+        for path in [*unfinished, *dropped]:
             remove_tree(path)
     return Swept(containers, len(unfinished), freed, note)
 

@@ -11,6 +11,7 @@ from shlex import quote
 from czrun.accounts import Entry, describe_dataset, describe_environment
 from czrun.contract.image import Asset, parse_labels
 from czrun.contract.outcome import Status
+from czrun.datasets.locate import without_fetching
 from czrun.engines.base import Engine, EngineInfo
 from czrun.errors import Cancelled, ContractError, CzrunError, EngineError, listing
 from czrun.leases import Lease, acquire, is_alive, sweep
@@ -66,6 +67,8 @@ def run_evaluation(
     Cancelled
         On Ctrl-C or SIGTERM: containers are stopped, and the record says so.
     """
+    if without_fetching(options.data.described()) is None:
+        _look_up_image(options.image, connect or _default_engine)
     request = settle(options.data, observer=observer)
     lease = acquire(cache_home())
     try:
@@ -78,6 +81,15 @@ def run_evaluation(
             engine.close()
     finally:
         lease.release()
+
+
+def _look_up_image(reference: str, connect: Callable[[], Engine]) -> None:
+    """Refuse a mistyped image before gigabytes are fetched for it, not after."""
+    engine = connect()
+    try:
+        parse_labels(engine.resolve(reference).labels, reference)
+    finally:
+        engine.close()
 
 
 def _default_engine() -> Engine:

@@ -19,7 +19,7 @@ from czrun.datasets.fetch import Fetched, fetched, local_copy
 from czrun.datasets.locate import locate, without_fetching
 from czrun.datasets.sources import place_of
 from czrun.datasets.spec import DatasetSpec
-from czrun.errors import Cancelled, DatasetError, StorageError
+from czrun.errors import Cancelled, ContractError, DatasetError, StorageError
 from czrun.evaluation import run_evaluation
 from czrun.progress import Phase, PhaseEvent
 from fake_engine import FakeEngine
@@ -476,6 +476,14 @@ class TestLocating:
         run_evaluation(options, again, connect=FakeEngine)
         assert [event.cached for event in again.events if event.phase is Phase.FETCH] == [True]
         assert len(server.asked) == 1
+
+    def test_a_mistyped_image_is_told_before_anything_is_fetched(
+        self, server: FileServer, cells: bytes, tmp_path: Path
+    ) -> None:
+        server.content = cells
+        with pytest.raises(ContractError, match="no image modle:1"):
+            run_evaluation(asked("modle:1", server.url(), tmp_path / "runs"), connect=FakeEngine)
+        assert server.asked == []
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM])

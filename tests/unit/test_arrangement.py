@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,41 @@ class TestCells:
             assert len(found.fit) + len(found.predict) == 40
             assert found.conditions == ()
             assert len(found.treated) == len(found.treated_condition) == 0
+
+
+class TestClasses:
+    def taught(self, labels: list[str], groups: list[str]) -> Annotated:
+        return replace(cells(len(labels), label=labels, groups=groups), teaches_classes=True)
+
+    def test_a_fold_that_teaches_one_class_is_refused_by_what_it_tests(self) -> None:
+        some = self.taught(["B"] * 4 + ["B", "T"] * 2, ["d1"] * 4 + ["d2"] * 4)
+        plan = SplitPlan(SplitKind.LEAVE_ONE_GROUP_OUT, folds=2, group_key="donor")
+        with pytest.raises(DatasetError, match="All training cells are 'B' where d2 is tested") as refused:
+            arrange(some, Design.CELLS, plan, 1)
+        assert "--group-key" in refused.value.hint
+
+    def test_sides_without_a_class_in_common_are_refused(self) -> None:
+        some = self.taught(["A", "B"] * 2 + ["C", "D"] * 2, ["d1"] * 4 + ["d2"] * 4)
+        plan = SplitPlan(SplitKind.LEAVE_ONE_GROUP_OUT, folds=2, group_key="donor")
+        with pytest.raises(DatasetError, match="no class in common where d1 is tested"):
+            arrange(some, Design.CELLS, plan, 0)
+
+    def test_classes_that_a_fold_leaves_out_are_told_by_what_it_tests(self) -> None:
+        some = self.taught(["A", "B", "A", "C", "A", "A"], ["d1", "d1", "d2", "d2", "d3", "d3"])
+        plan = SplitPlan(SplitKind.LEAVE_ONE_GROUP_OUT, folds=3, group_key="donor")
+        found = [arrange(some, Design.CELLS, plan, fold) for fold in range(3)]
+        assert [each.tested for each in found] == [("d1",), ("d2",), ("d3",)]
+        assert found[0].notes == (
+            "fold 0 tests d1",
+            "no training cells of B where d1 is tested",
+            "no test cells of C where d1 is tested",
+        )
+        assert "all test cells are A where d3 is tested" in found[2].notes
+
+    def test_a_task_that_teaches_none_may_see_one(self) -> None:
+        some = cells(8, label=["B"] * 4 + ["B", "T"] * 2, groups=["d1"] * 4 + ["d2"] * 4)
+        plan = SplitPlan(SplitKind.LEAVE_ONE_GROUP_OUT, folds=2, group_key="donor")
+        assert arrange(some, Design.CELLS, plan, 1).notes == ("fold 1 tests d2",)
 
 
 class TestNovelty:

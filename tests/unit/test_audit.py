@@ -74,6 +74,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "labels": {},
     "folds": {"plan": SplitPlan(SplitKind.KFOLD, folds=3)},
     "donors": {"plan": SplitPlan(SplitKind.GROUP_HOLDOUT, group_key="donor_id")},
+    "inner folds": {"plan": SplitPlan(inner_folds=3)},
     "plain": {"task": PLAIN, "plan": SplitPlan(SplitKind.WHOLE)},
     "batches": {"task": BATCHES, "plan": SplitPlan(SplitKind.WHOLE)},
     "organisms": {"task": ORGANISMS, "plan": SplitPlan(SplitKind.GROUP_HOLDOUT, group_key="organism")},
@@ -115,11 +116,11 @@ class TestSoundData:
         assert list(scratch.iterdir()) == []
         assert sorted(folder.rglob("*")) == before
 
-    @pytest.mark.slow
     def test_numbers_that_opaque_ids_happen_to_hold_are_not_sought(self, folder: Path) -> None:
         ids = np.load(folder / "ids" / "v0.npy").astype(str).tolist()
         assert stray_texts(folder / SHOWN, {name[i : i + 6] for name in ids for i in range(11)}) == []
 
+    @pytest.mark.slow
     def test_three_hundred_seeds_raise_no_false_alarm(self, tmp_path: Path) -> None:
         path = written(made_cells(48), tmp_path / "tiny.h5ad")
         for seed in range(300):
@@ -149,6 +150,22 @@ def _reused(rng: np.random.Generator, count: int) -> np.ndarray:
 
 def _ascending(rng: np.random.Generator, count: int) -> np.ndarray:
     return np.sort(preparing_ids(rng, count))
+
+
+def _marked(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Draw ids whose last digit says which half of the cells theirs is in."""
+    halves = [b"e", b"f"]
+    ids = [halves[2 * row > count] for row in range(count)]
+    return np.array([drawn[:15] + last for drawn, last in zip(preparing_ids(rng, count), ids, strict=True)])
+
+
+def _taking_turns(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Draw ids of which every other one in ascending order is of a mast cell that fit gets."""
+    ids, order = preparing_ids(rng, count), np.empty(192, dtype=np.int64)
+    is_mast = np.repeat([False, True, False], [48, 96, 48])
+    order[is_mast] = rng.permuted(np.arange(0, 192, 2))
+    order[~is_mast] = rng.permuted(np.arange(1, 192, 2))
+    return np.concatenate([np.sort(ids[:192])[order], ids[192:]])
 
 
 preparing_ids = preparing.opaque_ids
@@ -192,6 +209,12 @@ class TestPreparing:
     ) -> None:
         monkeypatch.setattr(preparing, "opaque_ids", ids)
         assert what in self.refused(path)
+
+    @pytest.mark.parametrize("ids", [_ascending, _marked, _taking_turns])
+    def test_ids_that_tell_the_label(self, path: Path, monkeypatch: pytest.MonkeyPatch, ids: Any) -> None:
+        monkeypatch.setattr(np.random, "Generator", _Unshuffled)
+        monkeypatch.setattr(preparing, "opaque_ids", ids)
+        assert "fit/train: the ids of its cells tell their label" in self.refused(path)
 
     def test_a_column_too_many(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def with_tissue(fold: Any, name: str, rows: Any, ids: Any) -> Part:

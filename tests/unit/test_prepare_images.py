@@ -218,3 +218,11 @@ class TestWithoutTheExtra:
         with pytest.raises(DatasetError, match=f"needs the package {module}") as found:
             opened(tmp_path / path.split("/")[0])
         assert found.value.hint == "pip install 'czrun[images]'"
+
+
+class TestNoImages:
+    def test_an_empty_folder_where_images_are_asked_for(self, tmp_path: Path) -> None:
+        (tmp_path / "set").mkdir()
+        with pytest.raises(DatasetError, match=r"is a folder without matrix\.mtx or images") as found:
+            request(tmp_path / "set")
+        assert "images as set/CLASS/NAME.png" in found.value.hint

@@ -254,7 +254,12 @@ def print_dataset(summary: DatasetSummary, *, plot: bool = False) -> None:
             console.print(_text(f"{name}: {value}"))
     if plot:
         for column in summary.counted:
-            console.print(_bars(column, summary.n_obs, console.width))
+            if len(column.counts) == 1:
+                value, count = column.counts[0]
+                title = Text(printable(_title(column)), "bold")
+                console.print(Text.assemble(title, "  ", printable(f"{value}, {count:,} cells")))
+            else:
+                console.print(_bars(column, summary.n_obs, console.width))
     else:
         console.print(_columns_table(summary))
     _print_remarks(summary)
@@ -279,11 +284,14 @@ def _columns_table(summary: DatasetSummary) -> Table:
     return table
 
 
+def _title(column: CountedColumn) -> str:
+    return f"{column.role} ({column.name})" if column.role != column.name else column.role
+
+
 def _bars(column: CountedColumn, n_obs: int, width: int) -> Table:
     """Draw the cells of each value, the longest bar for the most frequent."""
-    title = f"{column.role} ({column.name})" if column.role != column.name else column.role
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), title_justify="left", show_header=False)
-    table.title = _text(title, style="bold")
+    table.title = _text(_title(column), style="bold")
     table.add_column(overflow="ellipsis", no_wrap=True, max_width=width // 3)
     table.add_column(width=width // 3)
     table.add_column(justify="right")

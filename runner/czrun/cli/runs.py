@@ -86,12 +86,15 @@ def clean(
         bool,
         typer.Option("--cache/--no-cache", help="Also drop prepared data, fits, predictions and scores."),
     ] = True,
+    downloads: Annotated[
+        bool, typer.Option("--downloads", help="Also drop files and cells of Census that were fetched.")
+    ] = False,
 ) -> None:
     """Remove what killed runs left (containers, scratch, folders without a record), and the cache."""
     from czrun.cleaning import clean_up
     from czrun.quantities import show_bytes
 
-    swept = clean_up(output, with_cache=cache)
+    swept = clean_up(output, with_cache=cache, with_downloads=downloads)
     typer.echo(
         f"Removed {swept.containers} container(s), {swept.unfinished} unfinished run(s) and "
         f"{show_bytes(swept.freed_bytes)} of cache."

@@ -137,8 +137,8 @@ def not_read(path: Path) -> DatasetError:
 def _unrecognised(path: Path) -> Format:
     if path.is_dir():
         raise DatasetError(
-            f"{path} is a folder without matrix.mtx, and no zarr store.",
-            f"Name the file itself. Read are {', '.join(Format)}.",
+            f"{path} is a folder without matrix.mtx or images, and no zarr store.",
+            f"Name the file itself. Read are {', '.join(Format)}; images as {path.name}/CLASS/NAME.png.",
         )
     if path.exists() and path.suffix:
         raise not_read(path)
