@@ -106,7 +106,8 @@ class Embedded:
             return self.neighbours(k)
         k = sound_k(k, self.n_obs)
         if self._approximate is None or self._approximate.k < k:
-            self._approximate = search_lists(self.points, k, self.seed)
+            # Of a million cells they are 200 MB, which Leiden would want beside its own: not kept here.
+            self._approximate = search_lists(Points.of(self.array), k, self.seed)
         return self._approximate.first(k)
 
     def silhouette_widths(self, codes: IntArray) -> FloatArray:
