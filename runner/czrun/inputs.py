@@ -59,6 +59,12 @@ class Part:
         """The array of images, and the table of their cells."""
         return f"{self.folder}/{self.view}.images.npy", f"{self.folder}/{self.view}.cells.csv"
 
+    def places(self, n_obs: int) -> Rows:
+        """Return the row of the files that each of the source's rows has, -1 for none; shape (n_obs,)."""
+        places = np.full(n_obs, -1, dtype=np.int64)
+        places[self.rows] = np.arange(len(self.rows))
+        return places
+
 
 def write_cells(stage: Path, parts: Sequence[Part], source: CellSource, genes: Genes) -> None:
     """Lay all .h5ad files out, then stream the source once and put every row where it belongs.
@@ -78,9 +84,7 @@ def write_cells(stage: Path, parts: Sequence[Part], source: CellSource, genes: G
             path = stage / part.cells_file
             path.parent.mkdir(mode=0o755, exist_ok=True)
             writer = H5adWriter(path, part.opaque, genes, part.obs, nnz[part.rows])
-            place = np.full(source.n_obs, -1, dtype=np.int64)
-            place[part.rows] = np.arange(len(part.rows))
-            targets.append((files.enter_context(writer), place))
+            targets.append((files.enter_context(writer), part.places(source.n_obs)))
         del nnz
         for block in source.blocks():
             here = slice(block.start, block.start + len(block.indptr) - 1)
@@ -108,9 +112,8 @@ def write_images(stage: Path, parts: Sequence[Part], source: ImageSource) -> Non
             array.parent.mkdir(mode=0o755, exist_ok=True)
             columns = {"cell_id": part.ids.tolist(), **{name: _texts(part.obs[name]) for name in part.obs}}
             _write_table(table, columns)
-            place = np.full(source.n_obs, -1, dtype=np.int64)
-            place[part.rows] = np.arange(len(part.rows))
-            targets.append((files.enter_context(NpyWriter(array, (len(part.rows), *shape))), place))
+            writer = NpyWriter(array, (len(part.rows), *shape))
+            targets.append((files.enter_context(writer), part.places(source.n_obs)))
         for block in source.image_blocks():
             for writer, place in targets:
                 for image, target in zip(block.images, place[block.rows].tolist(), strict=True):
